@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * reqc - compile the requirement catalogue
+ *
+ * Checks requirements.yaml and writes it to stdout as the C tables that
+ * lib/requirements.h declares. With --cited it checks instead that what the
+ * tests cite and what the catalogue holds fit together.
+ *
+ * Every problem is one line on stderr; nothing goes to stdout if there is one.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <regex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#define NOT_EMPTY "."
+#define VERSION "[0-9]{1,2}[.][0-9]{1,2}"
+
+/* What a test may need: at once, or of what the suite does not run yet */
+#define NOW "ANY|IN|OUT|LB|2DEV|NODB|NOBUF"
+#define LATER "SWS|GATE|FI|UNB|MOD|SWIO|COMPAT|DBG|META"
+
+enum { T_DEFECTS, T_REQUIREMENTS, NR_T };
+
+enum { D_ID, D_TITLE, D_FIRST, D_FIXED, D_REFERENCE, NR_D };
+
+enum {
+	R_ID, R_LEVEL, R_STATEMENT, R_AUTHORITY, R_CAPABILITY, R_DESTRUCTIVE,
+	R_DEFECTS, R_UNTESTED, NR_R
+};
+
+struct key {
+	const char *name;
+	const char *pattern;	/* of a scalar; NULL: the value is a list */
+	bool optional;
+};
+
+static const struct key top_keys[NR_T] = {
+	[T_DEFECTS]	= { .name = "defects" },
+	[T_REQUIREMENTS] = { .name = "requirements" },
+};
+
+static const struct key defect_keys[NR_D] = {
+	[D_ID]		= { .name = "id", .pattern = "^[A-Z][0-9]+[a-z]?$" },
+	[D_TITLE]	= { .name = "title", .pattern = NOT_EMPTY },
+	[D_FIRST]	= { .name = "first", .pattern = "^" VERSION "$" },
+	[D_FIXED]	= { .name = "fixed", .pattern = "^(" VERSION ")?$" },
+	[D_REFERENCE]	= { .name = "reference", .pattern = NOT_EMPTY },
+};
+
+static const struct key requirement_keys[NR_R] = {
+	[R_ID]		= { .name = "id", .pattern = "^[A-Z]+-[0-9]{2}$" },
+	[R_LEVEL]	= { .name = "level", .pattern = "^(MUST|SHOULD|MAY)$" },
+	[R_STATEMENT]	= { .name = "statement", .pattern = NOT_EMPTY },
+	[R_AUTHORITY]	= { .name = "authority", .pattern = NOT_EMPTY },
+	[R_CAPABILITY]	= { .name = "capability",
+			    .pattern = "^(" NOW "|" LATER ")$" },
+	[R_DESTRUCTIVE]	= { .name = "destructive",
+			    .pattern = "^(true|false)$" },
+	[R_DEFECTS]	= { .name = "defects" },
+	[R_UNTESTED]	= { .name = "untested", .pattern = NOT_EMPTY,
+			    .optional = true },
+};
+
+/* One mapping of the catalogue: its values in the order of its keys. */
+struct row {
+	yaml_node_t *node;
+	yaml_node_t *value[NR_R];
+	bool cited;
+};
+
+struct table {
+	struct row *rows;
+	size_t nr;
+};
+
+static const char *catalogue;
+static yaml_document_t doc;
+static struct table tables[NR_T];
+static unsigned int nr_errors;
+
+#define complain(file, line, fmt, ...) do { \
+	fprintf(stderr, "%s:%zu: " fmt "\n", file, line, ##__VA_ARGS__); \
+	nr_errors++; \
+} while (0)
+
+#define complain_at(node, ...) \
+	complain(catalogue, (node)->start_mark.line + 1, __VA_ARGS__)
+
+static void *check_alloc(void *p)
+{
+	if (!p) {
+		perror("reqc");
+		exit(EXIT_FAILURE);
+	}
+	return p;
+}
+
+static bool matches(const char *s, const char *pattern)
+{
+	bool match;
+	regex_t re;
+
+	if (regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB))
+		abort();
+	match = !regexec(&re, s, 0, NULL, 0);
+	regfree(&re);
+
+	return match;
+}
+
+static const char *text(const yaml_node_t *node)
+{
+	if (!node || node->type != YAML_SCALAR_NODE)
+		return "";
+	return (const char *)node->data.scalar.value;
+}
+
+static size_t list_len(const yaml_node_t *list)
+{
+	if (!list)
+		return 0;
+	return list->data.sequence.items.top - list->data.sequence.items.start;
+}
+
+static yaml_node_t *list_item(const yaml_node_t *list, size_t i)
+{
+	return yaml_document_get_node(&doc, list->data.sequence.items.start[i]);
+}
+
+static bool value_ok(const struct key *key, const yaml_node_t *value)
+{
+	if (!key->pattern && value->type != YAML_SEQUENCE_NODE)
+		complain_at(value, "%s is not a list", key->name);
+	else if (key->pattern && value->type != YAML_SCALAR_NODE)
+		complain_at(value, "%s is not a scalar", key->name);
+	else if (key->pattern && !matches(text(value), key->pattern))
+		complain_at(value, "bad %s '%s'", key->name, text(value));
+	else
+		return true;
+
+	return false;
+}
+
+/* Only good values get into @values; the others stay NULL. */
+static void read_mapping(const yaml_node_t *map, const struct key *keys,
+			 size_t nr_keys, yaml_node_t **values)
+{
+	bool seen[NR_R] = { false };
+	yaml_node_pair_t *pair;
+	size_t i;
+
+	if (map->type != YAML_MAPPING_NODE) {
+		complain_at(map, "not a mapping");
+		return;
+	}
+
+	for (pair = map->data.mapping.pairs.start;
+	     pair < map->data.mapping.pairs.top; pair++) {
+		yaml_node_t *name = yaml_document_get_node(&doc, pair->key);
+		yaml_node_t *value = yaml_document_get_node(&doc, pair->value);
+
+		for (i = 0; i < nr_keys; i++)
+			if (!strcmp(text(name), keys[i].name))
+				break;
+
+		if (i == nr_keys) {
+			complain_at(name, "unknown key '%s'", text(name));
+			continue;
+		}
+
+		if (seen[i])
+			complain_at(name, "key '%s' stands twice", text(name));
+		seen[i] = true;
+
+		if (value_ok(&keys[i], value))
+			values[i] = value;
+	}
+
+	for (i = 0; i < nr_keys; i++)
+		if (!seen[i] && !keys[i].optional)
+			complain_at(map, "missing key '%s'", keys[i].name);
+}
+
+/* The id is the first key of both tables. */
+static struct row *find(const struct table *table, const char *id)
+{
+	struct row *row;
+
+	for (row = table->rows; row < table->rows + table->nr; row++)
+		if (!strcmp(text(row->value[0]), id))
+			return row;
+
+	return NULL;
+}
+
+static void read_table(struct table *table, const yaml_node_t *list,
+		       const struct key *keys, size_t nr_keys)
+{
+	size_t i;
+
+	for (i = 0; i < list_len(list); i++) {
+		struct row row = { .node = list_item(list, i) };
+
+		read_mapping(row.node, keys, nr_keys, row.value);
+
+		if (row.value[0] && find(table, text(row.value[0])))
+			complain_at(row.value[0], "duplicate id '%s'",
+				    text(row.value[0]));
+
+		table->rows = check_alloc(reallocarray(table->rows,
+						       table->nr + 1,
+						       sizeof(row)));
+		table->rows[table->nr++] = row;
+	}
+}
+
+static void check_defects_known(const yaml_node_t *list)
+{
+	size_t i;
+
+	for (i = 0; i < list_len(list); i++) {
+		yaml_node_t *id = list_item(list, i);
+
+		if (!find(&tables[T_DEFECTS], text(id)))
+			complain_at(id, "unknown defect '%s'", text(id));
+	}
+}
+
+static void read_document(void)
+{
+	struct table *requirements = &tables[T_REQUIREMENTS];
+	yaml_node_t *root = yaml_document_get_root_node(&doc);
+	yaml_node_t *top[NR_T] = { NULL };
+	size_t i;
+
+	if (!root) {
+		complain(catalogue, (size_t)1, "empty");
+		return;
+	}
+
+	read_mapping(root, top_keys, NR_T, top);
+	read_table(&tables[T_DEFECTS], top[T_DEFECTS], defect_keys, NR_D);
+	read_table(requirements, top[T_REQUIREMENTS], requirement_keys, NR_R);
+
+	for (i = 0; i < requirements->nr; i++)
+		check_defects_known(requirements->rows[i].value[R_DEFECTS]);
+}
+
+static FILE *open_file(const char *name)
+{
+	FILE *f = fopen(name, "r");
+
+	if (!f) {
+		fprintf(stderr, "reqc: %s: %s\n", name, strerror(errno));
+		exit(EXIT_FAILURE);
+	}
+	return f;
+}
+
+static void read_catalogue(void)
+{
+	FILE *f = open_file(catalogue);
+	yaml_parser_t parser;
+
+	if (!yaml_parser_initialize(&parser))
+		check_alloc(NULL);
+
+	yaml_parser_set_input_file(&parser, f);
+	if (yaml_parser_load(&parser, &doc))
+		read_document();
+	else
+		complain(catalogue, parser.problem_mark.line + 1, "%s",
+			 parser.problem ? parser.problem : "cannot be read");
+
+	yaml_parser_delete(&parser);
+	fclose(f);
+}
+
+static void print_string(const char *member, const yaml_node_t *node)
+{
+	const char *s;
+
+	printf("\t\t.%s = \"", member);
+	for (s = text(node); *s; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if (*s < ' ' || *s > '~')
+			printf("\\%03o", (unsigned char)*s);
+		else
+			putchar(*s);
+	}
+	puts("\",");
+}
+
+static void print_version(const char *member, const yaml_node_t *node)
+{
+	unsigned int major, minor;
+
+	if (sscanf(text(node), "%u.%u", &major, &minor) == 2)
+		printf("\t\t.%s = KERNEL_VERSION(%u, %u, 0),\n", member, major,
+		       minor);
+}
+
+static void print_defect(const struct row *row)
+{
+	print_string("id", row->value[D_ID]);
+	print_string("title", row->value[D_TITLE]);
+	print_string("reference", row->value[D_REFERENCE]);
+	print_version("first", row->value[D_FIRST]);
+	print_version("fixed", row->value[D_FIXED]);
+}
+
+static void print_requirement(const struct row *row)
+{
+	const yaml_node_t *ids = row->value[R_DEFECTS];
+	size_t i;
+
+	print_string("id", row->value[R_ID]);
+	print_string("level", row->value[R_LEVEL]);
+	print_string("statement", row->value[R_STATEMENT]);
+	print_string("authority", row->value[R_AUTHORITY]);
+	print_string("capability", row->value[R_CAPABILITY]);
+	printf("\t\t.destructive = %s,\n", text(row->value[R_DESTRUCTIVE]));
+	printf("\t\t.defects = (const char * const []){ ");
+	for (i = 0; i < list_len(ids); i++)
+		printf("\"%s\", ", text(list_item(ids, i)));
+	puts("NULL },");
+}
+
+static void print_table(const char *name, const struct table *table,
+			void (*print_row)(const struct row *row))
+{
+	size_t i;
+
+	printf("\nconst struct %s %ss[] = {\n", name, name);
+	for (i = 0; i < table->nr; i++) {
+		puts("\t{");
+		print_row(&table->rows[i]);
+		puts("\t},");
+	}
+	printf("};\n\nconst size_t nr_%ss = %zu;\n\n", name, table->nr);
+
+	printf("const struct %s *%s_find(const char *id)\n{\n", name, name);
+	printf("\tsize_t i;\n\n\tfor (i = 0; i < nr_%ss; i++)\n", name);
+	printf("\t\tif (!strcmp(%ss[i].id, id))\n", name);
+	printf("\t\t\treturn &%ss[i];\n\n\treturn NULL;\n}\n", name);
+}
+
+static void print_catalogue(void)
+{
+	puts("/* Generated by reqc from requirements.yaml. Do not edit. */\n"
+	     "#include <linux/version.h>\n"
+	     "#include <string.h>\n\n"
+	     "#include \"requirements.h\"");
+
+	print_table("defect", &tables[T_DEFECTS], print_defect);
+	print_table("requirement", &tables[T_REQUIREMENTS], print_requirement);
+
+	puts("\n"
+	     "bool defect_in_kernel(const struct defect *d,\n"
+	     "\t\t      unsigned int version)\n"
+	     "{\n"
+	     "\tif (d->fixed && version >= d->fixed)\n"
+	     "\t\treturn false;\n\n"
+	     "\treturn version >= d->first;\n"
+	     "}");
+}
+
+/* Each line of the list is a test and the requirements that it cites. */
+static void read_citations(FILE *f, const char *name)
+{
+	char *line = NULL, **tests = NULL;
+	size_t size = 0, nr = 0, nr_line;
+	size_t i;
+
+	for (nr_line = 1; getline(&line, &size, f) > 0; nr_line++) {
+		char *save, *test = strtok_r(line, " \t\n", &save);
+		char *id = test ? strtok_r(NULL, " \t\n", &save) : NULL;
+
+		if (!test)
+			continue;
+
+		for (i = 0; i < nr; i++)
+			if (!strcmp(tests[i], test))
+				complain(name, nr_line,
+					 "test '%s' stands twice", test);
+
+		tests = check_alloc(reallocarray(tests, nr + 1,
+						 sizeof(*tests)));
+		tests[nr++] = check_alloc(strdup(test));
+
+		if (!id)
+			complain(name, nr_line, "test '%s' cites no id", test);
+
+		for (; id; id = strtok_r(NULL, " \t\n", &save)) {
+			struct row *row = find(&tables[T_REQUIREMENTS], id);
+
+			if (row)
+				row->cited = true;
+			else
+				complain(name, nr_line,
+					 "test '%s' cites unknown id '%s'",
+					 test, id);
+		}
+	}
+
+	if (ferror(f))
+		complain(name, nr_line, "%s", strerror(errno));
+
+	for (i = 0; i < nr; i++)
+		free(tests[i]);
+	free(tests);
+	free(line);
+}
+
+static void check_citations(void)
+{
+	const struct table *table = &tables[T_REQUIREMENTS];
+	size_t i, tested = 0, reason = 0, later = 0;
+
+	for (i = 0; i < table->nr; i++) {
+		const struct row *row = &table->rows[i];
+
+		if (row->cited)
+			tested++;
+		else if (row->value[R_UNTESTED])
+			reason++;
+		else if (matches(text(row->value[R_DESTRUCTIVE]), "true") ||
+			 matches(text(row->value[R_CAPABILITY]),
+				 "^(" LATER ")$"))
+			later++;
+		else
+			complain_at(row->node, "no test cites '%s'",
+				    text(row->value[R_ID]));
+	}
+
+	if (nr_errors)
+		return;
+
+	printf("%zu requirements: ", table->nr);
+	printf("%zu tested, %zu with a reason, %zu for later\n", tested,
+	       reason, later);
+}
+
+struct arguments {
+	bool cited;
+	const char *list;
+};
+
+static error_t parse_arg(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *args = state->input;
+
+	switch (key) {
+	case 'c':
+		args->cited = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (!catalogue)
+			catalogue = arg;
+		else if (!args->list)
+			args->list = arg;
+		else
+			argp_usage(state);
+		return 0;
+	case ARGP_KEY_END:
+		if (!catalogue || (args->list && !args->cited))
+			argp_usage(state);
+		return 0;
+	}
+
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp_option options[] = {
+	{ .name = "cited", .key = 'c',
+	  .doc = "Check LIST or stdin, lines TEST ID [ID...], instead" },
+	{ 0 }
+};
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse_arg,
+	.args_doc = "CATALOGUE\n--cited CATALOGUE [LIST]",
+	.doc = "Compile the requirement catalogue to C tables on stdout.",
+};
+
+int main(int argc, char **argv)
+{
+	struct arguments args = { .cited = false };
+	FILE *list = stdin;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+
+	read_catalogue();
+	if (args.cited && !nr_errors) {
+		if (args.list)
+			list = open_file(args.list);
+		read_citations(list, args.list ? args.list : "stdin");
+		fclose(list);
+		check_citations();
+	} else if (!nr_errors) {
+		print_catalogue();
+	}
+
+	free(tables[T_DEFECTS].rows);
+	free(tables[T_REQUIREMENTS].rows);
+	yaml_document_delete(&doc);
+
+	if (fflush(stdout) || ferror(stdout))
+		check_alloc(NULL);
+
+	return nr_errors ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,207 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Unit test of the requirement compiler: reqc.sh PATH-OF-REQC
+#
+# Each bad catalogue is the good one with one thing changed; what reqc says
+# about it is compared in full.
+
+PLAN=41
+
+reqc=${1:?usage: reqc.sh PATH-OF-REQC}
+case $reqc in
+/*) ;;
+*) reqc=$PWD/$reqc ;;
+esac
+
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$dir" || exit 1
+
+count=0
+failed=0
+
+# result NAME STATUS: status 0 is a pass
+result()
+{
+	count=$((count + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $count $1"
+	else
+		echo "not ok $count $1"
+		echo "# exit status $status, stdout and stderr:"
+		sed 's/^/# /' stdout stderr
+		failed=$((failed + 1))
+	fi
+}
+
+# run ARGS: reqc, with its exit status in $status
+run()
+{
+	"$reqc" "$@" >stdout 2>stderr
+	status=$?
+}
+
+# refused MESSAGE...: exit status 1, these lines on stderr, nothing on stdout
+refused()
+{
+	printf '%s\n' "$@" >expected
+	[ "$status" -eq 1 ] && [ ! -s stdout ] && cmp -s expected stderr
+}
+
+# said LINE: exit status 0, this line on stdout, nothing on stderr
+said()
+{
+	[ "$status" -eq 0 ] && [ ! -s stderr ] && grep -qxF -- "$1" stdout
+}
+
+# bad NAME SED-SCRIPT MESSAGE...
+bad()
+{
+	name=$1
+	sed "$2" good.yaml >bad.yaml
+	shift 2
+	cmp -s good.yaml bad.yaml && echo "# $name: nothing was changed"
+	run bad.yaml
+	refused "$@"
+	result "$name" $?
+}
+
+# good NAME LINE
+good()
+{
+	run good.yaml
+	said "$2"
+	result "$1" $?
+}
+
+# cited_good NAME LIST MESSAGE, cited_bad NAME LIST MESSAGE...
+cited_good()
+{
+	printf '%b' "$2" >list
+	run --cited good.yaml list
+	said "$3"
+	result "$1" $?
+}
+
+cited_bad()
+{
+	name=$1
+	printf '%b' "$2" >list
+	shift 2
+	run --cited good.yaml list
+	refused "$@"
+	result "$name" $?
+}
+
+cat >good.yaml <<'END'
+# A comment
+defects:
+  - id: B1
+    title: "A \"quoted\" title"
+    first: "6.11"
+    fixed: ""
+    reference: "back\\slash"
+  - id: B1b
+    title: "Another"
+    first: "5.16"
+    fixed: "6.13"
+    reference: "there"
+requirements:
+  - id: ATT-05
+    level: MUST
+    statement: >-
+      The first line
+      and the second.
+    authority: "CODE"
+    capability: ANY
+    destructive: false
+    defects: [B1, B1b]
+  - id: ATT-06
+    level: SHOULD
+    statement: "Plain."
+    authority: "CODE"
+    capability: FI
+    destructive: false
+    defects: []
+  - id: ENQ-30
+    level: MAY
+    statement: "Rule."
+    authority: "CODE"
+    capability: ANY
+    destructive: false
+    defects: []
+    untested: "a rule"
+  - id: ENQ-31
+    level: MAY
+    statement: "Oops."
+    authority: "CODE"
+    capability: OUT
+    destructive: true
+    defects: []
+END
+tab=$(printf '\t\t')
+
+echo "TAP version 13"
+echo "1..$PLAN"
+
+good compiles_id "$tab.id = \"ATT-05\","
+good compiles_folded_text "$tab.statement = \"The first line and the second.\","
+good compiles_quotes "$tab.title = \"A \\\"quoted\\\" title\","
+good compiles_backslash "$tab.reference = \"back\\\\slash\","
+good compiles_first "$tab.first = KERNEL_VERSION(5, 16, 0),"
+good compiles_fixed "$tab.fixed = KERNEL_VERSION(6, 13, 0),"
+good compiles_defects "$tab.defects = (const char * const []){ \"B1\", \"B1b\", NULL },"
+good compiles_no_defects "$tab.defects = (const char * const []){ NULL },"
+good compiles_destructive "$tab.destructive = true,"
+good compiles_count "const size_t nr_requirements = 4;"
+
+bad unknown_key '19i\    auhtor: x' "bad.yaml:19: unknown key 'auhtor'"
+bad unknown_table '2i others: []' "bad.yaml:2: unknown key 'others'"
+bad missing_key '28d' "bad.yaml:23: missing key 'destructive'"
+bad missing_fixed '6d' "bad.yaml:3: missing key 'fixed'"
+bad missing_table '2,12d' \
+	"bad.yaml:2: missing key 'defects'" \
+	"bad.yaml:11: unknown defect 'B1'" "bad.yaml:11: unknown defect 'B1b'"
+bad key_twice '15p' "bad.yaml:16: key 'level' stands twice"
+bad empty_value '25s/".*"/""/' "bad.yaml:25: bad statement ''"
+bad empty_reason '37s/".*"/""/' "bad.yaml:37: bad untested ''"
+bad duplicate_id 's/ATT-06/ATT-05/' "bad.yaml:23: duplicate id 'ATT-05'"
+bad duplicate_defect '8s/B1b/B1/; 22s/, B1b//' "bad.yaml:8: duplicate id 'B1'"
+bad bad_level 's/SHOULD/SHALL/' "bad.yaml:24: bad level 'SHALL'"
+bad bad_capability 's/FI/FIX/' "bad.yaml:27: bad capability 'FIX'"
+bad bad_destructive 's/true/yes/' "bad.yaml:43: bad destructive 'yes'"
+bad bad_first 's/6\.11/6/' "bad.yaml:5: bad first '6'"
+bad empty_first '5s/".*"/""/' "bad.yaml:5: bad first ''"
+bad bad_fixed 's/6\.13/6.13-rc1/' "bad.yaml:11: bad fixed '6.13-rc1'"
+bad unknown_defect 's/\[B1, B1b\]/[B1, B2]/' "bad.yaml:22: unknown defect 'B2'"
+bad malformed_id 's/ATT-06/ATT-6/' "bad.yaml:23: bad id 'ATT-6'"
+bad malformed_defect 's/- id: B1$/- id: bug/; s/\[B1, B1b\]/[]/' \
+	"bad.yaml:3: bad id 'bug'"
+bad list_expected 's/\[B1, B1b\]/B1/' "bad.yaml:22: defects is not a list"
+bad scalar_expected 's/FI/[FI]/' "bad.yaml:27: capability is not a scalar"
+bad not_a_mapping '23i\  - text' "bad.yaml:23: not a mapping"
+bad empty_file '1!d' "bad.yaml:1: empty"
+bad syntax '4s/$/ trailing/' "bad.yaml:4: did not find expected key"
+
+cited_good everything_cited 'att ATT-05 ATT-06\n\nenq ENQ-30 ENQ-31\n' \
+	"4 requirements: 4 tested, 0 with a reason, 0 for later"
+cited_good exempt_uncited 'att ATT-05\n' \
+	"4 requirements: 1 tested, 1 with a reason, 2 for later"
+run --cited good.yaml <list
+said "4 requirements: 1 tested, 1 with a reason, 2 for later"
+result list_on_stdin $?
+cited_bad cites_unknown 'att ATT-05\nx ATT-05 ATT-99\n' \
+	"list:2: test 'x' cites unknown id 'ATT-99'"
+cited_bad test_twice 'att ATT-05\nx ATT-06\natt ATT-06\n' \
+	"list:3: test 'att' stands twice"
+cited_bad cites_nothing 'x\natt ATT-05\n' "list:1: test 'x' cites no id"
+cited_bad uncited 'x ATT-06\n' "good.yaml:14: no test cites 'ATT-05'"
+
+if [ "$count" -ne "$PLAN" ]; then
+	echo "# planned $PLAN tests, ran $count"
+	failed=$((failed + 1))
+fi
+
+[ "$failed" -eq 0 ]

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Calls that wait: made in a thread of their own and seen, in /proc, to sleep
+ * in the kernel. That a call waits is then a fact and not a matter of delays.
+ *
+ * Functions that can fail return a negative errno.
+ */
+
+#ifndef CONFORMANCE_BLOCKED_H
+#define CONFORMANCE_BLOCKED_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+
+/* Number of the system call behind poll() */
+#ifdef SYS_poll
+#define BLOCKED_POLL	SYS_poll
+#else
+#define BLOCKED_POLL	SYS_ppoll
+#endif
+
+/* Number of the system call behind epoll_wait() */
+#ifdef SYS_epoll_wait
+#define BLOCKED_EPOLL	SYS_epoll_wait
+#else
+#define BLOCKED_EPOLL	SYS_epoll_pwait
+#endif
+
+/**
+ * struct blocked - A call in a thread of its own
+ * @fn: makes the call; must not use ASSERT_*() or EXPECT_*()
+ * @arg: argument of @fn
+ * @thread: the thread, for pthread_kill() for example
+ * @tid: its id in /proc, 0 until it runs
+ * @ret: what @fn returned, once @done
+ * @done: @fn has returned
+ *
+ * Must live until blocked_join() has returned something else than -ETIMEDOUT.
+ */
+struct blocked {
+	int (*fn)(void *arg);
+	void *arg;
+	pthread_t thread;
+	pid_t tid;
+	int ret;
+	bool done;
+};
+
+int blocked_start(struct blocked *b, int (*fn)(void *arg), void *arg);
+int blocked_wait(const struct blocked *b, long nr);
+int blocked_wait_pid(pid_t pid, long nr);
+int blocked_join(struct blocked *b);
+
+#endif /* CONFORMANCE_BLOCKED_H */

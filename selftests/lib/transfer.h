@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One transfer on one buffer, held back until the test lets it run. For
+ * fixtures whose tests look at the DMABUF and its fence from all sides.
+ */
+
+#ifndef CONFORMANCE_TRANSFER_H
+#define CONFORMANCE_TRANSFER_H
+
+#include <unistd.h>
+
+#include "conformance.h"
+
+/**
+ * struct transfer - A buffer and a DMABUF attached to it
+ * @buf: the buffer
+ * @d: the DMABUF
+ * @len: what of it is transferred
+ * @fence: sync file of the transfer, -1 if there is none
+ */
+struct transfer {
+	struct iio_buf buf;
+	struct dmabuf d;
+	size_t len;
+	int fence;
+};
+
+#define TRANSFER_INIT	{ IIO_BUF_INIT, DMABUF_INIT, 0, -1 }
+
+/**
+ * transfer_setup() - Open a buffer and allocate a DMABUF for it
+ * @_metadata: of the test
+ * @t: set up, not yet attached
+ * @dut: the buffer
+ * @e: where the DMABUF comes from
+ * @unit: the length of the transfer is a multiple of this
+ */
+static inline void transfer_setup(struct __test_metadata *_metadata,
+				  struct transfer *t, const struct iio_dut *dut,
+				  const struct exporter *e, size_t unit)
+{
+	size_t size = unit > page_size() ? unit : page_size();
+
+	ASSERT_OK(iio_buf_open(&t->buf, dut));
+	ASSERT_OK(dmabuf_alloc(&t->d, e, size));
+	t->len = t->d.size - t->d.size % unit;
+}
+
+static inline void transfer_teardown(struct transfer *t)
+{
+	iio_buf_close(&t->buf);
+	dmabuf_free(&t->d);
+	if (t->fence >= 0)
+		close(t->fence);
+	t->fence = -1;
+}
+
+/*
+ * Enqueue, and hold the fence: pending if the buffer is disabled, and for ever
+ * readable, unlike the fences of a DMABUF.
+ */
+static inline void transfer_enqueue_dmabuf(struct __test_metadata *_metadata,
+					   struct transfer *t,
+					   const struct dmabuf *d)
+{
+	if (t->fence >= 0)
+		close(t->fence);
+	t->fence = -1;
+
+	ASSERT_OK(iio_enqueue(t->buf.fd, d->fd, t->len));
+	t->fence = dmabuf_export(d->fd, DMA_BUF_SYNC_RW);
+	ASSERT_LE(0, t->fence);
+}
+
+static inline void transfer_enqueue(struct __test_metadata *_metadata,
+				    struct transfer *t)
+{
+	transfer_enqueue_dmabuf(_metadata, t, &t->d);
+}
+
+/* Enqueue on the disabled buffer. */
+static inline void transfer_hold(struct __test_metadata *_metadata,
+				 struct transfer *t)
+{
+	transfer_enqueue(_metadata, t);
+	ASSERT_EQ(0, sync_file_status(t->fence)) {
+		TH_LOG("the fence has signalled while the buffer is disabled");
+	}
+}
+
+/* Let a held transfer run, wait until it is done, disable again. */
+static inline void transfer_finish(struct __test_metadata *_metadata,
+				   struct transfer *t)
+{
+	ASSERT_OK(iio_enable(t->buf.dut));
+	ASSERT_EQ(1, sync_file_wait(t->fence));
+	ASSERT_OK(iio_disable(t->buf.dut));
+}
+
+#endif /* CONFORMANCE_TRANSFER_H */

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door. Everything behind it is a script with its own explanation.
+
+LANE ?= stock
+export TESTS KSRC KERNEL V CROSS_COMPILE
+
+.PHONY: help kselftest clean
+
+help:
+	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
+
+kselftest:
+	@tools/lane $(LANE)
+
+clean:
+	@rm -rf out
+
+#: make kselftest    build the suite and the loopback driver, run them in a VM
+#: make clean        remove out/ (the cache of kernels stays)
+#:
+#: LANE=stock        Debian's kernel in a VM (the default)
+#: LANE=local        the IIO devices of this machine
+#: TESTS="a b"       only these groups
+#: KSRC=DIR          another kernel source tree
+#: KERNEL=IMAGE      another kernel image for the VM
+#: V=1               show commands
+#:
+#: Results are in out/LANE. See README.md.

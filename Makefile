@@ -5,7 +5,7 @@
 LANE ?= stock
 export TESTS KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest clean
+.PHONY: help kselftest bench clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
@@ -13,10 +13,14 @@ help:
 kselftest:
 	@tools/lane $(LANE)
 
+bench:
+	@tools/lane bench
+
 clean:
 	@rm -rf out
 
 #: make kselftest    build the suite and the loopback driver, run them in a VM
+#: make bench        how fast the loopback driver is, next to memcpy()
 #: make clean        remove out/ (the cache of kernels stays)
 #:
 #: LANE=stock        Debian's kernel in a VM (the default)

@@ -5,13 +5,16 @@
 LANE ?= stock
 export TESTS KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest bench clean
+.PHONY: help kselftest check bench clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
 
 kselftest:
 	@tools/lane $(LANE)
+
+check:
+	@tools/check
 
 bench:
 	@tools/lane bench
@@ -20,6 +23,7 @@ clean:
 	@rm -rf out
 
 #: make kselftest    build the suite and the loopback driver, run them in a VM
+#: make check        static checks, unit tests of the tools, then the stock lane
 #: make bench        how fast the loopback driver is, next to memcpy()
 #: make clean        remove out/ (the cache of kernels stays)
 #:

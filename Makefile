@@ -5,7 +5,7 @@
 LANE ?= stock
 export TESTS KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest check bench clean
+.PHONY: help kselftest check bench install clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
@@ -19,12 +19,16 @@ check:
 bench:
 	@tools/lane bench
 
+install:
+	@tools/install "$(DESTDIR)"
+
 clean:
 	@rm -rf out
 
 #: make kselftest    build the suite and the loopback driver, run them in a VM
 #: make check        static checks, unit tests of the tools, then the stock lane
 #: make bench        how fast the loopback driver is, next to memcpy()
+#: make install      put the suite for this machine's IIO devices in DESTDIR
 #: make clean        remove out/ (the cache of kernels stays)
 #:
 #: LANE=stock        Debian's kernel in a VM (the default)

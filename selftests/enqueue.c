@@ -23,7 +23,6 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <linux/sync_file.h>
 
@@ -399,20 +398,25 @@ TEST_REQ(enqueue, refused_leaves_nothing, "ENQ-10")
 	expect_refs(_metadata, &b->d, b->refs);
 }
 
+/* Where the length does not matter, a slow converter is soon done with it. */
+static size_t short_length(const struct iio_dut *dut)
+{
+	return (64 + dut->align - 1) / dut->align * dut->align;
+}
+
 /*
  * 2 s on an emulated machine that has its CPU for itself. A slow converter
  * does what it can in the time given, but enough for a byte to wrap.
  */
 #define AGAIN_MAX	10000
 #define AGAIN_MIN	300
-#define AGAIN_SECONDS	5
+#define AGAIN_MS	5000
 
 TEST_REQ(enqueue, again_after_completion, "ENQ-12")
 {
-	time_t end = time(NULL) + AGAIN_SECONDS;
+	const uint64_t end = now_ms() + AGAIN_MS;
 	struct bench *b = &self->b;
-	size_t align = b->buf.dut->align;
-	size_t len = (64 + align - 1) / align * align;
+	const size_t len = short_length(b->buf.dut);
 	int i;
 
 	ASSERT_OK(iio_enable(b->buf.dut));
@@ -424,7 +428,7 @@ TEST_REQ(enqueue, again_after_completion, "ENQ-12")
 		ASSERT_EQ(POLLOUT, dmabuf_wait_idle(&b->d)) {
 			TH_LOG("transfer %d never completed", i);
 		}
-		if (i >= AGAIN_MIN && time(NULL) > end)
+		if (i >= AGAIN_MIN && now_ms() > end)
 			break;
 	}
 }
@@ -544,6 +548,7 @@ TEST_REQ(enqueue, races_with_detach, "ENQ-25")
 	struct bench *b = &self->b;
 	/* Outlives a test that gives up. */
 	static struct detacher r;
+	const size_t len = short_length(b->buf.dut);
 	pthread_t thread;
 	int i, ret;
 
@@ -557,7 +562,7 @@ TEST_REQ(enqueue, races_with_detach, "ENQ-25")
 	for (i = 0; i < RACE_ROUNDS; i++) {
 		ASSERT_OK(iio_attach(b->buf.fd, b->other.fd));
 		pthread_barrier_wait(&r.start);
-		ret = iio_enqueue(b->buf.fd, b->other.fd, b->len);
+		ret = iio_enqueue(b->buf.fd, b->other.fd, len);
 		pthread_barrier_wait(&r.end);
 
 		ASSERT_OK(r.ret);
@@ -567,8 +572,7 @@ TEST_REQ(enqueue, races_with_detach, "ENQ-25")
 			       errno_name(-ret));
 		}
 		/* Would be an EBUSY of the next ATTACH. */
-		ASSERT_ERRNO(iio_enqueue(b->buf.fd, b->other.fd, b->len),
-			     EPERM);
+		ASSERT_ERRNO(iio_enqueue(b->buf.fd, b->other.fd, len), EPERM);
 	}
 
 	pthread_join(thread, NULL);
@@ -773,12 +777,7 @@ static void post_handled(int sig)
 
 static int wait_handled(void)
 {
-	struct timespec end;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += DEADLINE_MS / 1000;
-
-	return sem_timedwait(&handled, &end) ? -errno : 0;
+	return wait_until(!sem_trywait(&handled)) ? 0 : -ETIMEDOUT;
 }
 
 TEST_REQ(enqueue, signal_restarts_wait, "ENQ-20")

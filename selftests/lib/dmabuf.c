@@ -161,7 +161,6 @@ int dmabuf_from_pages(struct dmabuf *d, int memfd, const size_t *pages,
 
 	d->fd = ret;
 	d->memfd = -1;
-	d->offset = 0;
 
 	return dmabuf_adopt(d);
 }
@@ -196,7 +195,6 @@ int dmabuf_from_memfd(struct dmabuf *d, int memfd, size_t offset, size_t size)
 
 	d->fd = ret;
 	d->memfd = -1;
-	d->offset = offset;
 
 	return dmabuf_adopt(d);
 }

@@ -20,14 +20,12 @@
  * struct dmabuf - A DMABUF and its mapping
  * @fd: descriptor, -1 when free
  * @memfd: memfd behind it where the exporter is udmabuf, otherwise -1
- * @offset: where the DMABUF starts in @memfd
  * @size: size in bytes, as the kernel tells it
  * @map: read and write mapping of all of it
  */
 struct dmabuf {
 	int fd;
 	int memfd;
-	size_t offset;
 	size_t size;
 	uint8_t *map;
 };

@@ -18,12 +18,6 @@
 #include "lib/blocked.h"
 #include "lib/conformance.h"
 
-/* Bytes of a transfer that any driver accepts */
-static size_t transfer_len(const struct iio_dut *dut)
-{
-	return (page_size() + dut->align - 1) / dut->align * dut->align;
-}
-
 /* Return: a descriptor of the device node, or a negative errno. */
 static int open_node(const char *chrdev, int flags)
 {
@@ -61,7 +55,7 @@ static void expect_transfer(struct __test_metadata *_metadata,
 			    const struct dmabuf *d)
 {
 	ASSERT_OK(iio_attach(fd, d->fd));
-	EXPECT_OK(iio_enqueue(fd, d->fd, transfer_len(dut)));
+	EXPECT_OK(iio_enqueue(fd, d->fd, d->size));
 	EXPECT_OK(iio_enable(dut));
 	EXPECT_EQ(POLLOUT, fd_poll(d->fd, POLLOUT, DEADLINE_MS)) {
 		TH_LOG("the transfer does not complete");
@@ -88,8 +82,7 @@ FIXTURE_SETUP(fd)
 		return;
 
 	ASSERT_OK(iio_buf_open(&self->buf, dut));
-	ASSERT_OK(dmabuf_alloc(&self->d, variant->v.exporter,
-			       transfer_len(dut)));
+	ASSERT_OK(variant_alloc(&self->d, &variant->v));
 }
 
 FIXTURE_TEARDOWN(fd)
@@ -417,10 +410,8 @@ TEST_REQ(fd, survives_device_close, "FD-08")
 
 TEST_REQ(fd, attachments_survive_device_close, "FD-08")
 {
-	size_t len = transfer_len(variant->v.dut);
-
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	ASSERT_OK(iio_enqueue(self->buf.fd, self->d.fd, len));
+	ASSERT_OK(iio_enqueue(self->buf.fd, self->d.fd, self->d.size));
 
 	close_fd(&self->buf.dev_fd);
 	EXPECT_EQ(0, fd_poll(self->d.fd, POLLOUT, 0)) {
@@ -595,15 +586,10 @@ FIXTURE_SETUP(fd_pair)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	/* Both may be of one device, whose node opens only once. */
 	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	close_fd(&self->out.dev_fd);
 	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-
-	ASSERT_OK(dmabuf_alloc(&self->d, variant->v.exporter,
-			       transfer_len(variant->v.peer)));
-	ASSERT_OK(dmabuf_alloc(&self->gate, variant->v.exporter,
-			       transfer_len(variant->v.dut)));
+	ASSERT_OK(variant_alloc(&self->d, &variant->v));
+	ASSERT_OK(variant_alloc(&self->gate, &variant->v));
 }
 
 FIXTURE_TEARDOWN(fd_pair)
@@ -618,8 +604,7 @@ FIXTURE_TEARDOWN(fd_pair)
 TEST_REQ(fd_pair, attachments_are_separate, "FD-12")
 {
 	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	EXPECT_ERRNO(iio_enqueue(self->in.fd, self->d.fd,
-				 transfer_len(variant->v.peer)), EPERM);
+	EXPECT_ERRNO(iio_enqueue(self->in.fd, self->d.fd, self->d.size), EPERM);
 	EXPECT_ERRNO(iio_detach(self->in.fd, self->d.fd), EPERM);
 
 	EXPECT_OK(iio_attach(self->in.fd, self->d.fd));
@@ -630,8 +615,7 @@ TEST_REQ(fd_pair, attachments_are_separate, "FD-12")
 TEST_REQ(fd_pair, one_works_while_other_is_open, "FD-12")
 {
 	ASSERT_OK(iio_attach(self->out.fd, self->gate.fd));
-	ASSERT_OK(iio_enqueue(self->out.fd, self->gate.fd,
-			      transfer_len(variant->v.dut)));
+	ASSERT_OK(iio_enqueue(self->out.fd, self->gate.fd, self->gate.size));
 
 	expect_transfer(_metadata, variant->v.peer, self->in.fd, &self->d);
 
@@ -741,7 +725,7 @@ FIXTURE_SETUP(fd_nonblock)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	self->len = transfer_len(dut);
+	self->len = iio_good_length(dut, dut);
 	/* The process is the test's alone, so there is nothing to restore. */
 	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
 	ASSERT_OK(iio_buf_open(&self->buf, dut));

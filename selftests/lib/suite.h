@@ -50,7 +50,7 @@ struct dut_variant {
 #define DUT_OUTPUT	0x02	/* each output buffer */
 #define DUT_ANY		(DUT_INPUT | DUT_OUTPUT)
 #define DUT_LOOPBACK	0x04	/* the pair of IIO_DMABUF_LOOPBACK */
-#define DUT_PAIR	0x08	/* an output and an input buffer, any two */
+#define DUT_PAIR	0x08	/* an output and an input of two devices */
 #define DUT_EXPORTERS	0x10	/* each of the above with each exporter */
 
 int variant_alloc(struct dmabuf *d, const struct dut_variant *v);

@@ -267,6 +267,18 @@ TEST_REQ(attach, enabled_for_dmabufs, "ATT-10")
 	EXPECT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->other)));
 }
 
+static int attach_while_enabled(const struct iio_buf *b, int dmabuf_fd)
+{
+	int ret = iio_enable(b->dut) ?: iio_attach(b->fd, dmabuf_fd);
+
+	if (!ret) {
+		iio_detach(b->fd, dmabuf_fd);
+		iio_disable(b->dut);
+	}
+
+	return ret;
+}
+
 /*
  * Enable a buffer without DMABUFs, then ATTACH. As the kernel may forget the
  * DMABUFs of the last user from a work item, the buffer may come up for DMABUFs
@@ -274,25 +286,11 @@ TEST_REQ(attach, enabled_for_dmabufs, "ATT-10")
  */
 static int attach_in_file_io_mode(const struct iio_buf *b, int dmabuf_fd)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	unsigned int i;
 	int ret;
 
-	for (i = 0; i < 1000; i++) {
-		ret = iio_enable(b->dut);
-		if (ret)
-			return ret;
+	wait_until((ret = attach_while_enabled(b, dmabuf_fd)) != 0);
 
-		ret = iio_attach(b->fd, dmabuf_fd);
-		if (ret)
-			return ret;
-
-		iio_detach(b->fd, dmabuf_fd);
-		iio_disable(b->dut);
-		nanosleep(&pause, NULL);
-	}
-
-	return 0;
+	return ret;
 }
 
 TEST_REQ(attach, enabled_for_file_io, "ATT-11")

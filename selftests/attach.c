@@ -206,7 +206,7 @@ TEST_REQ(attach, usable_after_refused_duplicate, "ATT-06")
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_ERRNO(iio_attach(self->buf.fd, self->d.fd), EBUSY);
 
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 	ASSERT_OK(iio_enable(self->buf.dut));
 	EXPECT_OK(fence_result(fence));
@@ -264,7 +264,7 @@ TEST_REQ(attach, enabled_for_dmabufs, "ATT-10")
 	ASSERT_OK(iio_enable(self->buf.dut));
 
 	EXPECT_OK(iio_attach(self->buf.fd, self->other.fd));
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->other)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->buf, &self->other)));
 }
 
 static int attach_while_enabled(const struct iio_buf *b, int dmabuf_fd)
@@ -317,7 +317,7 @@ TEST_REQ(attach, descriptor_closed, "ATT-14")
 	close(d->fd);
 	d->fd = duplicate;
 
-	fence = iio_enqueue_fence(&self->buf, d);
+	fence = iio_enqueue_whole(&self->buf, d);
 	ASSERT_OK(fence);
 	ASSERT_OK(iio_enable(self->buf.dut));
 	EXPECT_OK(fence_result(fence));
@@ -328,7 +328,7 @@ TEST_REQ(attach, memory_outlives_its_owner, "ATT-14")
 	int fence;
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 	dmabuf_free(&self->d);
 
@@ -378,9 +378,9 @@ TEST_REQ(attach, fence_context_per_dmabuf, "ATT-23")
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_attach(self->buf.fd, self->other.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
-	other = iio_enqueue_fence(&self->buf, &self->other);
+	other = iio_enqueue_whole(&self->buf, &self->other);
 	ASSERT_OK(other);
 
 	EXPECT_NE(0, fence_context(fence));
@@ -396,7 +396,7 @@ TEST_REQ(attach, fence_context_per_attachment, "ATT-23")
 	int first, fence;
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	first = iio_enqueue_fence(&self->buf, &self->d);
+	first = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(first);
 	ASSERT_OK(iio_enable(self->buf.dut));
 	ASSERT_EQ(1, sync_file_wait(first));
@@ -404,7 +404,7 @@ TEST_REQ(attach, fence_context_per_attachment, "ATT-23")
 
 	ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 	EXPECT_NE(0, fence_context(fence));
 	EXPECT_NE(fence_context(first), fence_context(fence));
@@ -730,8 +730,8 @@ TEST_REQ(attach_pair, both, "ATT-09")
 	ASSERT_OK(iio_enable(self->in.dut));
 	ASSERT_OK(iio_enable(self->out.dut));
 
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->in, &self->d)));
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->out, &self->d)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->in, &self->d)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->out, &self->d)));
 }
 
 /* ATTACH to @out while @d has a fence that enabling @in signals. */

@@ -50,14 +50,6 @@ static void expect_byte(struct __test_metadata *_metadata,
 	}
 }
 
-static int enqueue_fence(const struct iio_buf *b, const struct dmabuf *d,
-			 size_t len)
-{
-	int ret = iio_enqueue(b->fd, d->fd, len);
-
-	return ret ?: dmabuf_export(d->fd, DMA_BUF_SYNC_RW);
-}
-
 /* Wait until both fences have signalled, or one of them with an error. */
 static void wait_for_both(int a, int b)
 {
@@ -105,9 +97,9 @@ static bool send(struct __test_metadata *_metadata, const struct ends *e,
 	ASSERT_OK(iio_attach(e->out->fd, e->tx->fd));
 	ASSERT_OK(iio_attach(e->in->fd, e->rx->fd));
 
-	in = enqueue_fence(e->in, e->rx, len);
+	in = iio_enqueue_fence(e->in, e->rx, len);
 	EXPECT_ERRNO(in, OK, EINVAL);
-	out = enqueue_fence(e->out, e->tx, len);
+	out = iio_enqueue_fence(e->out, e->tx, len);
 	EXPECT_ERRNO(out, OK, EINVAL);
 
 	ASSERT_OK(iio_enable(e->in->dut));

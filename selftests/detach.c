@@ -121,7 +121,7 @@ TEST_REQ(detach, leaves_idle_dmabuf_usable, "DET-10")
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
 
-	fence = iio_enqueue_fence(&self->buf, &self->other);
+	fence = iio_enqueue_whole(&self->buf, &self->other);
 	ASSERT_OK(fence);
 	ASSERT_OK(iio_enable(self->buf.dut));
 	EXPECT_OK(fence_result(fence));
@@ -133,7 +133,7 @@ TEST_REQ(detach, leaves_queued_dmabuf_queued, "DET-10")
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_attach(self->buf.fd, self->other.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->other);
+	fence = iio_enqueue_whole(&self->buf, &self->other);
 	ASSERT_OK(fence);
 
 	ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
@@ -173,7 +173,7 @@ TEST_REQ(detach, interleaved_with_attach, "DET-11")
 	}
 
 	for (i = 0; i < MANY; i++) {
-		fences[i] = iio_enqueue_fence(&self->buf, &many[i]);
+		fences[i] = iio_enqueue_whole(&self->buf, &many[i]);
 		EXPECT_OK(fences[i]);
 	}
 	ASSERT_OK(iio_enable(self->buf.dut));
@@ -188,11 +188,11 @@ TEST_REQ(detach, enabled_buffer_goes_on, "DET-13")
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_attach(self->buf.fd, self->other.fd));
 	ASSERT_OK(iio_enable(self->buf.dut));
-	ASSERT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->d)));
+	ASSERT_OK(fence_result(iio_enqueue_whole(&self->buf, &self->d)));
 
 	EXPECT_OK(iio_detach(self->buf.fd, self->d.fd));
-	ASSERT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->other)));
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->other)));
+	ASSERT_OK(fence_result(iio_enqueue_whole(&self->buf, &self->other)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->buf, &self->other)));
 }
 
 /* --- DETACH with a transfer under way, on any buffer --- */
@@ -215,7 +215,7 @@ TEST_REQ(detach, transfers_are_completed, "DET-06")
 
 	ASSERT_OK(iio_enable(self->buf.dut));
 	for (i = 0; i < MANY; i++) {
-		fences[i] = iio_enqueue_fence(&self->buf, &many[i]);
+		fences[i] = iio_enqueue_whole(&self->buf, &many[i]);
 		ASSERT_OK(fences[i]);
 		EXPECT_OK(iio_detach(self->buf.fd, many[i].fd));
 	}
@@ -232,7 +232,7 @@ TEST_REQ(detach, queued_while_disabled, "DET-14")
 	int fence;
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 	EXPECT_OK(iio_detach(self->buf.fd, self->d.fd));
 
@@ -249,7 +249,7 @@ TEST_REQ(detach, memory_lives_as_long_as_transfer, "DET-06")
 	int fence;
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 	ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
 
@@ -270,7 +270,7 @@ TEST_REQ(detach, does_not_wait_for_transfer, "DET-15")
 	int fence;
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	fence = iio_enqueue_fence(&self->buf, &self->d);
+	fence = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(fence);
 
 	detach = call_start(iio_detach, self->buf.fd, self->d.fd);
@@ -290,13 +290,13 @@ TEST_REQ(detach, attached_again_with_transfer_pending, "DET-07")
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(iio_enable(self->buf.dut));
-	first = iio_enqueue_fence(&self->buf, &self->d);
+	first = iio_enqueue_whole(&self->buf, &self->d);
 	ASSERT_OK(first);
 
 	ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
 	EXPECT_OK(iio_attach(self->buf.fd, self->d.fd));
 	ASSERT_OK(fence_result(first));
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->buf, &self->d)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->buf, &self->d)));
 }
 
 /* --- DETACH with a transfer in flight: nothing takes what goes out --- */
@@ -342,13 +342,13 @@ TEST_REQ(detach_running, completes, "DET-06", "DET-15")
 {
 	int out, in;
 
-	out = iio_enqueue_fence(&self->out, &self->d);
+	out = iio_enqueue_whole(&self->out, &self->d);
 	ASSERT_OK(out);
 	EXPECT_OK(iio_detach(self->out.fd, self->d.fd));
 	EXPECT_EQ(0, sync_file_status(out));
 	dmabuf_free(&self->d);
 
-	in = iio_enqueue_fence(&self->in, &self->sink);
+	in = iio_enqueue_whole(&self->in, &self->sink);
 	ASSERT_OK(in);
 	ASSERT_OK(iio_enable(self->in.dut));
 	ASSERT_OK(fence_result(out));
@@ -359,21 +359,21 @@ TEST_REQ(detach_running, attached_again, "DET-07")
 {
 	int out, in;
 
-	out = iio_enqueue_fence(&self->out, &self->d);
+	out = iio_enqueue_whole(&self->out, &self->d);
 	ASSERT_OK(out);
 	ASSERT_OK(iio_detach(self->out.fd, self->d.fd));
 	EXPECT_OK(iio_attach(self->out.fd, self->d.fd));
 	EXPECT_EQ(0, sync_file_status(out));
 
-	in = iio_enqueue_fence(&self->in, &self->sink);
+	in = iio_enqueue_whole(&self->in, &self->sink);
 	ASSERT_OK(in);
 	ASSERT_OK(iio_enable(self->in.dut));
 	ASSERT_OK(fence_result(out));
 	ASSERT_OK(fence_result(in));
 
-	out = iio_enqueue_fence(&self->out, &self->d);
+	out = iio_enqueue_whole(&self->out, &self->d);
 	ASSERT_OK(out);
-	in = iio_enqueue_fence(&self->in, &self->sink);
+	in = iio_enqueue_whole(&self->in, &self->sink);
 	ASSERT_OK(in);
 	EXPECT_OK(fence_result(out));
 	EXPECT_OK(fence_result(in));
@@ -422,7 +422,7 @@ TEST_REQ(detach_pair, leaves_other_buffer_alone, "DET-10")
 	ASSERT_OK(iio_enable(self->in.dut));
 
 	EXPECT_OK(iio_detach(self->out.fd, self->d.fd));
-	EXPECT_OK(fence_result(iio_enqueue_fence(&self->in, &self->d)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&self->in, &self->d)));
 	EXPECT_OK(iio_detach(self->in.fd, self->d.fd));
 }
 

@@ -146,13 +146,8 @@ static int dmabuf_idle(const struct dmabuf *d)
 static int enqueue_held(const struct iio_buf *buf, const struct dmabuf *d,
 			size_t len, int *sync)
 {
-	int ret;
+	int ret = iio_enqueue_fence(buf, d, len);
 
-	ret = iio_enqueue(buf->fd, d->fd, len);
-	if (ret)
-		return ret;
-
-	ret = dmabuf_export(d->fd, DMA_BUF_SYNC_RW);
 	if (ret < 0)
 		return ret;
 

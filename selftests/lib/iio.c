@@ -193,12 +193,29 @@ int iio_enqueue(int fd, int dmabuf_fd, uint64_t bytes_used)
 	return iio_enqueue_req(fd, &req);
 }
 
-/* ENQUEUE all of @d. Return: a sync file of the transfer, or an errno. */
-int iio_enqueue_fence(const struct iio_buf *b, const struct dmabuf *d)
+/**
+ * iio_enqueue_fence() - ENQUEUE, and hold the fence
+ * @b: buffer
+ * @d: DMABUF, attached to @b
+ * @len: bytes of it
+ *
+ * The sync file shows how the transfer ended, which the DMABUF does not, and
+ * keeps the fence alive where the kernel does not (B1).
+ *
+ * Return: a sync file of the transfer, or a negative errno.
+ */
+int iio_enqueue_fence(const struct iio_buf *b, const struct dmabuf *d,
+		      size_t len)
 {
-	int ret = iio_enqueue(b->fd, d->fd, d->size);
+	int ret = iio_enqueue(b->fd, d->fd, len);
 
 	return ret ?: dmabuf_export(d->fd, DMA_BUF_SYNC_RW);
+}
+
+/* iio_enqueue_fence() for all of @d */
+int iio_enqueue_whole(const struct iio_buf *b, const struct dmabuf *d)
+{
+	return iio_enqueue_fence(b, d, d->size);
 }
 
 /**
@@ -219,7 +236,7 @@ int iio_add_pending_fence(const struct iio_buf *b, const struct dmabuf *gate,
 	if (ret)
 		return ret;
 
-	fence = iio_enqueue_fence(b, gate);
+	fence = iio_enqueue_whole(b, gate);
 	if (fence < 0)
 		return fence;
 

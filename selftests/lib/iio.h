@@ -105,7 +105,9 @@ int iio_attach(int fd, int dmabuf_fd);
 int iio_detach(int fd, int dmabuf_fd);
 int iio_enqueue(int fd, int dmabuf_fd, uint64_t bytes_used);
 int iio_enqueue_req(int fd, const struct iio_dmabuf *req);
-int iio_enqueue_fence(const struct iio_buf *b, const struct dmabuf *d);
+int iio_enqueue_fence(const struct iio_buf *b, const struct dmabuf *d,
+		      size_t len);
+int iio_enqueue_whole(const struct iio_buf *b, const struct dmabuf *d);
 int iio_add_pending_fence(const struct iio_buf *b, const struct dmabuf *gate,
 			  const struct dmabuf *d, uint32_t flags);
 int fd_set_nonblock(int fd, bool on);

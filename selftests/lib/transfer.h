@@ -67,9 +67,8 @@ static inline void transfer_enqueue_dmabuf(struct __test_metadata *_metadata,
 		close(t->fence);
 	t->fence = -1;
 
-	ASSERT_OK(iio_enqueue(t->buf.fd, d->fd, t->len));
-	t->fence = dmabuf_export(d->fd, DMA_BUF_SYNC_RW);
-	ASSERT_LE(0, t->fence);
+	t->fence = iio_enqueue_fence(&t->buf, d, t->len);
+	ASSERT_OK(t->fence);
 }
 
 static inline void transfer_enqueue(struct __test_metadata *_metadata,

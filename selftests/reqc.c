@@ -30,7 +30,7 @@ enum { D_ID, D_TITLE, D_FIRST, D_FIXED, D_REFERENCE, NR_D };
 
 enum {
 	R_ID, R_LEVEL, R_STATEMENT, R_AUTHORITY, R_CAPABILITY, R_DESTRUCTIVE,
-	R_DEFECTS, R_UNTESTED, NR_R
+	R_DEFECTS, R_WHY, R_BREAKS, R_HOW, R_UNTESTED, NR_R
 };
 
 struct key {
@@ -62,6 +62,12 @@ static const struct key requirement_keys[NR_R] = {
 	[R_DESTRUCTIVE]	= { .name = "destructive",
 			    .pattern = "^(true|false)$" },
 	[R_DEFECTS]	= { .name = "defects" },
+	[R_WHY]		= { .name = "why", .pattern = NOT_EMPTY,
+			    .optional = true },
+	[R_BREAKS]	= { .name = "breaks", .pattern = NOT_EMPTY,
+			    .optional = true },
+	[R_HOW]		= { .name = "how", .pattern = NOT_EMPTY,
+			    .optional = true },
 	[R_UNTESTED]	= { .name = "untested", .pattern = NOT_EMPTY,
 			    .optional = true },
 };

@@ -185,13 +185,13 @@ build_modules()
 # --- selftests ---
 
 # The selftests, laid out in $out/kselftest as the kernel's own "make
-# kselftest-install" does.
+# kselftest-install" does. Arguments are make's.
 build_selftests()
 {
 	mkdir -p "$out/selftests" "$out/kselftest/kselftest"
 	run_make -C "$top/selftests" KSRC="$ksrc" OUTPUT="$out/selftests" \
 		KHDR_INCLUDES="-isystem $headers" \
-		INSTALL_PATH="$out/kselftest/iio" install
+		INSTALL_PATH="$out/kselftest/iio" "$@" install
 	make -s -C "$top/selftests" KSRC="$ksrc" OUTPUT="$out/selftests" \
 		COLLECTION=iio emit_tests >"$out/kselftest/kselftest-list.txt"
 	update "$ksrc/tools/testing/selftests/run_kselftest.sh" "$out/kselftest"

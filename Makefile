@@ -3,7 +3,7 @@
 # The front door. Everything behind it is a script with its own explanation.
 
 LANE ?= stock
-export TESTS KSRC KERNEL V CROSS_COMPILE
+export TESTS SHAPES KSRC KERNEL V CROSS_COMPILE
 
 .PHONY: help kselftest check bench install clean
 
@@ -32,6 +32,9 @@ clean:
 #: make clean        remove out/ (the cache of kernels stays)
 #:
 #: LANE=stock        Debian's kernel in a VM (the default)
+#: LANE=swiotlb      the same with bounce buffers, where a missing sync shows
+#: LANE=compat       the same with the suite as a 32-bit program
+#: LANE=shapes       the same on devices of many shapes; SHAPES="a b": on these
 #: LANE=local        the IIO devices of this machine
 #: TESTS="a b"       only these groups
 #: KSRC=DIR          another kernel source tree

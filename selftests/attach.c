@@ -21,6 +21,7 @@
 
 #include "lib/call.h"
 #include "lib/conformance.h"
+#include "lib/pair.h"
 
 /* More than a list of one or two would show. */
 #define MANY	8
@@ -690,48 +691,35 @@ TEST_REQ(attach_device, is_behind_the_dma_channel, "ATT-21")
 /* --- two buffers --- */
 
 FIXTURE(attach_pair) {
-	struct iio_buf out;
-	struct iio_buf in;
-	struct dmabuf d;
-	struct dmabuf gate;
+	struct pair pair;
 };
 
 DUT_FIXTURE(attach_pair, DUT_PAIR);
 
 FIXTURE_SETUP(attach_pair)
 {
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	self->d = (struct dmabuf)DMABUF_INIT;
-	self->gate = (struct dmabuf)DMABUF_INIT;
-
-	if (!dut_setup(_metadata, &variant->v))
-		return;
-
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-	ASSERT_OK(variant_alloc(&self->d, &variant->v));
-	ASSERT_OK(variant_alloc(&self->gate, &variant->v));
+	self->pair = (struct pair)PAIR_INIT;
+	if (dut_setup(_metadata, &variant->v))
+		pair_setup(_metadata, &self->pair, &variant->v);
 }
 
 FIXTURE_TEARDOWN(attach_pair)
 {
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	dmabuf_free(&self->d);
-	dmabuf_free(&self->gate);
+	pair_teardown(&self->pair);
 	dut_teardown(_metadata);
 }
 
 TEST_REQ(attach_pair, both, "ATT-09")
 {
-	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	ASSERT_OK(iio_attach(self->in.fd, self->d.fd));
-	ASSERT_OK(iio_enable(self->in.dut));
-	ASSERT_OK(iio_enable(self->out.dut));
+	struct pair *pair = &self->pair;
 
-	EXPECT_OK(fence_result(iio_enqueue_whole(&self->in, &self->d)));
-	EXPECT_OK(fence_result(iio_enqueue_whole(&self->out, &self->d)));
+	ASSERT_OK(iio_attach(pair->out.fd, pair->d.fd));
+	ASSERT_OK(iio_attach(pair->in.fd, pair->d.fd));
+	ASSERT_OK(iio_enable(pair->in.dut));
+	ASSERT_OK(iio_enable(pair->out.dut));
+
+	EXPECT_OK(fence_result(iio_enqueue_whole(&pair->in, &pair->d)));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&pair->out, &pair->d)));
 }
 
 /* ATTACH to @out while @d has a fence that enabling @in signals. */
@@ -751,33 +739,38 @@ static void expect_no_wait(struct __test_metadata *_metadata,
 
 TEST_REQ(attach_pair, does_not_wait_for_writer, "ATT-16")
 {
-	ASSERT_OK(iio_add_pending_fence(&self->in, &self->gate, &self->d,
+	struct pair *pair = &self->pair;
+
+	ASSERT_OK(iio_add_pending_fence(&pair->in, &pair->gate, &pair->d,
 					DMA_BUF_SYNC_WRITE));
-	expect_no_wait(_metadata, &self->out, &self->in, &self->d);
+	expect_no_wait(_metadata, &pair->out, &pair->in, &pair->d);
 }
 
 TEST_REQ(attach_pair, does_not_wait_for_reader, "ATT-16")
 {
-	ASSERT_OK(iio_add_pending_fence(&self->in, &self->gate, &self->d,
+	struct pair *pair = &self->pair;
+
+	ASSERT_OK(iio_add_pending_fence(&pair->in, &pair->gate, &pair->d,
 					DMA_BUF_SYNC_READ));
-	expect_no_wait(_metadata, &self->out, &self->in, &self->d);
+	expect_no_wait(_metadata, &pair->out, &pair->in, &pair->d);
 }
 
 TEST_REQ(attach_pair, interrupted_in_lock, "ATT-17")
 {
+	struct pair *pair = &self->pair;
 	pid_t attach, enqueue;
 	char state;
 
-	enqueue = call_waiting_enqueue(&self->in, &self->gate, &self->d);
+	enqueue = call_waiting_enqueue(&pair->in, &pair->gate, &pair->d);
 	ASSERT_OK(enqueue);
-	attach = call_start(iio_attach, self->out.fd, self->d.fd);
+	attach = call_start(iio_attach, pair->out.fd, pair->d.fd);
 	state = call_blocks(attach);
 	EXPECT_UNLESS("B7", state != 'D');
 
 	call_interrupt(attach);
 	if (state == 'S') {
 		EXPECT_ERRNO(call_result(attach), EINTR);
-		EXPECT_ERRNO(iio_detach(self->out.fd, self->d.fd), EPERM);
+		EXPECT_ERRNO(iio_detach(pair->out.fd, pair->d.fd), EPERM);
 		call_kill(enqueue);
 	} else {
 		call_kill(enqueue);
@@ -787,12 +780,13 @@ TEST_REQ(attach_pair, interrupted_in_lock, "ATT-17")
 
 TEST_REQ(attach_pair, nonblocking_does_not_wait_for_lock, "ATT-18")
 {
+	struct pair *pair = &self->pair;
 	pid_t attach, enqueue;
 
-	enqueue = call_waiting_enqueue(&self->in, &self->gate, &self->d);
+	enqueue = call_waiting_enqueue(&pair->in, &pair->gate, &pair->d);
 	ASSERT_OK(enqueue);
-	ASSERT_OK(fd_set_nonblock(self->out.fd, true));
-	attach = call_start(iio_attach, self->out.fd, self->d.fd);
+	ASSERT_OK(fd_set_nonblock(pair->out.fd, true));
+	attach = call_start(iio_attach, pair->out.fd, pair->d.fd);
 	EXPECT_UNLESS("B7", !call_blocks(attach));
 
 	call_kill(enqueue);

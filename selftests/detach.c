@@ -11,6 +11,7 @@
 
 #include "lib/call.h"
 #include "lib/conformance.h"
+#include "lib/pair.h"
 
 /* More than a list of one or two would show. */
 #define MANY	6
@@ -382,59 +383,47 @@ TEST_REQ(detach_running, attached_again, "DET-07")
 /* --- two buffers --- */
 
 FIXTURE(detach_pair) {
-	struct iio_buf out;
-	struct iio_buf in;
-	struct dmabuf d;
-	struct dmabuf gate;
+	struct pair pair;
 };
 
 DUT_FIXTURE(detach_pair, DUT_PAIR);
 
 FIXTURE_SETUP(detach_pair)
 {
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	self->d = (struct dmabuf)DMABUF_INIT;
-	self->gate = (struct dmabuf)DMABUF_INIT;
-
-	if (!dut_setup(_metadata, &variant->v))
-		return;
-
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-	ASSERT_OK(variant_alloc(&self->d, &variant->v));
-	ASSERT_OK(variant_alloc(&self->gate, &variant->v));
+	self->pair = (struct pair)PAIR_INIT;
+	if (dut_setup(_metadata, &variant->v))
+		pair_setup(_metadata, &self->pair, &variant->v);
 }
 
 FIXTURE_TEARDOWN(detach_pair)
 {
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	dmabuf_free(&self->d);
-	dmabuf_free(&self->gate);
+	pair_teardown(&self->pair);
 	dut_teardown(_metadata);
 }
 
 TEST_REQ(detach_pair, leaves_other_buffer_alone, "DET-10")
 {
-	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	ASSERT_OK(iio_attach(self->in.fd, self->d.fd));
-	ASSERT_OK(iio_enable(self->in.dut));
+	struct pair *pair = &self->pair;
 
-	EXPECT_OK(iio_detach(self->out.fd, self->d.fd));
-	EXPECT_OK(fence_result(iio_enqueue_whole(&self->in, &self->d)));
-	EXPECT_OK(iio_detach(self->in.fd, self->d.fd));
+	ASSERT_OK(iio_attach(pair->out.fd, pair->d.fd));
+	ASSERT_OK(iio_attach(pair->in.fd, pair->d.fd));
+	ASSERT_OK(iio_enable(pair->in.dut));
+
+	EXPECT_OK(iio_detach(pair->out.fd, pair->d.fd));
+	EXPECT_OK(fence_result(iio_enqueue_whole(&pair->in, &pair->d)));
+	EXPECT_OK(iio_detach(pair->in.fd, pair->d.fd));
 }
 
 TEST_REQ(detach_pair, nonblocking_does_not_wait_for_lock, "DET-12")
 {
+	struct pair *pair = &self->pair;
 	pid_t detach, enqueue;
 
-	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	enqueue = call_waiting_enqueue(&self->in, &self->gate, &self->d);
+	ASSERT_OK(iio_attach(pair->out.fd, pair->d.fd));
+	enqueue = call_waiting_enqueue(&pair->in, &pair->gate, &pair->d);
 	ASSERT_OK(enqueue);
-	ASSERT_OK(fd_set_nonblock(self->out.fd, true));
-	detach = call_start(iio_detach, self->out.fd, self->d.fd);
+	ASSERT_OK(fd_set_nonblock(pair->out.fd, true));
+	detach = call_start(iio_detach, pair->out.fd, pair->d.fd);
 	EXPECT_UNLESS("B7", !call_blocks(detach));
 
 	call_kill(enqueue);

@@ -17,6 +17,7 @@
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
+#include "lib/pair.h"
 
 /* Return: a descriptor of the device node, or a negative errno. */
 static int open_node(const char *chrdev, int flags)
@@ -568,70 +569,61 @@ TEST_REQ(fd_no_buffer, get_fd, "FD-05")
 /* --- two buffers --- */
 
 FIXTURE(fd_pair) {
-	struct iio_buf out;
-	struct iio_buf in;
-	struct dmabuf d;
-	struct dmabuf gate;
+	struct pair pair;
 };
 
 DUT_FIXTURE(fd_pair, DUT_PAIR);
 
 FIXTURE_SETUP(fd_pair)
 {
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	self->d = (struct dmabuf)DMABUF_INIT;
-	self->gate = (struct dmabuf)DMABUF_INIT;
-
-	if (!dut_setup(_metadata, &variant->v))
-		return;
-
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-	ASSERT_OK(variant_alloc(&self->d, &variant->v));
-	ASSERT_OK(variant_alloc(&self->gate, &variant->v));
+	self->pair = (struct pair)PAIR_INIT;
+	if (dut_setup(_metadata, &variant->v))
+		pair_setup(_metadata, &self->pair, &variant->v);
 }
 
 FIXTURE_TEARDOWN(fd_pair)
 {
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	dmabuf_free(&self->d);
-	dmabuf_free(&self->gate);
+	pair_teardown(&self->pair);
 	dut_teardown(_metadata);
 }
 
 TEST_REQ(fd_pair, attachments_are_separate, "FD-12")
 {
-	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	EXPECT_ERRNO(iio_enqueue(self->in.fd, self->d.fd, self->d.size), EPERM);
-	EXPECT_ERRNO(iio_detach(self->in.fd, self->d.fd), EPERM);
+	struct pair *pair = &self->pair;
 
-	EXPECT_OK(iio_attach(self->in.fd, self->d.fd));
-	EXPECT_OK(iio_detach(self->out.fd, self->d.fd));
-	EXPECT_OK(iio_detach(self->in.fd, self->d.fd));
+	ASSERT_OK(iio_attach(pair->out.fd, pair->d.fd));
+	EXPECT_ERRNO(iio_enqueue_whole(&pair->in, &pair->d), EPERM);
+	EXPECT_ERRNO(iio_detach(pair->in.fd, pair->d.fd), EPERM);
+
+	EXPECT_OK(iio_attach(pair->in.fd, pair->d.fd));
+	EXPECT_OK(iio_detach(pair->out.fd, pair->d.fd));
+	EXPECT_OK(iio_detach(pair->in.fd, pair->d.fd));
 }
 
 TEST_REQ(fd_pair, one_works_while_other_is_open, "FD-12")
 {
-	ASSERT_OK(iio_attach(self->out.fd, self->gate.fd));
-	ASSERT_OK(iio_enqueue(self->out.fd, self->gate.fd, self->gate.size));
+	struct pair *pair = &self->pair;
 
-	expect_transfer(_metadata, variant->v.peer, self->in.fd, &self->d);
+	ASSERT_OK(iio_attach(pair->out.fd, pair->gate.fd));
+	ASSERT_OK(iio_enqueue(pair->out.fd, pair->gate.fd, pair->gate.size));
 
-	EXPECT_EQ(0, fd_poll(self->gate.fd, POLLOUT, 0)) {
+	expect_transfer(_metadata, variant->v.peer, pair->in.fd, &pair->d);
+
+	EXPECT_EQ(0, fd_poll(pair->gate.fd, POLLOUT, 0)) {
 		TH_LOG("the other buffer's transfer is not pending any more");
 	}
 }
 
 TEST_REQ(fd_pair, one_outlives_the_other, "FD-12")
 {
-	ASSERT_OK(iio_attach(self->out.fd, self->gate.fd));
-	ASSERT_OK(iio_attach(self->in.fd, self->gate.fd));
-	close_fd(&self->out.fd);
+	struct pair *pair = &self->pair;
 
-	EXPECT_OK(iio_detach(self->in.fd, self->gate.fd));
-	expect_transfer(_metadata, variant->v.peer, self->in.fd, &self->d);
+	ASSERT_OK(iio_attach(pair->out.fd, pair->gate.fd));
+	ASSERT_OK(iio_attach(pair->in.fd, pair->gate.fd));
+	close_fd(&pair->out.fd);
+
+	EXPECT_OK(iio_detach(pair->in.fd, pair->gate.fd));
+	expect_transfer(_metadata, variant->v.peer, pair->in.fd, &pair->d);
 }
 
 /* --- O_NONBLOCK --- */

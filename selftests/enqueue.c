@@ -17,14 +17,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <linux/sync_file.h>
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
@@ -468,13 +466,9 @@ TEST_REQ(enqueue, pending_while_disabled, "ENQ-14")
 /* Return: when the fence of a sync file signalled, 0 if that is not known. */
 static uint64_t signal_time(int sync)
 {
-	struct sync_fence_info fence = {};
-	struct sync_file_info req = {
-		.num_fences = 1,
-		.sync_fence_info = (uintptr_t)&fence,
-	};
+	struct fence_info info;
 
-	return ioctl(sync, SYNC_IOC_FILE_INFO, &req) ? 0 : fence.timestamp_ns;
+	return sync_file_info(sync, &info) ? 0 : info.timestamp;
 }
 
 TEST_REQ(enqueue, done_in_order, "ENQ-15")

@@ -16,13 +16,18 @@
  */
 #define DEADLINE_MS	20000
 
-static inline uint64_t now_ms(void)
+static inline uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 
-	return ts.tv_sec * 1000ull + ts.tv_nsec / 1000000;
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static inline uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
 }
 
 /* Let others run between two looks at a condition; true, for wait_until(). */

@@ -507,9 +507,12 @@ int sync_file_info(int fd, struct fence_info *info)
 	*info = (struct fence_info){
 		.status = req.status,
 		.num_fences = req.num_fences,
+		.timestamp = fences[0].timestamp_ns,
 	};
 	snprintf(info->driver, sizeof(info->driver), "%.31s",
 		 fences[0].driver_name);
+	snprintf(info->timeline, sizeof(info->timeline), "%.31s",
+		 fences[0].obj_name);
 
 	digits = strpbrk(req.name, "0123456789");
 	if (digits)
@@ -550,6 +553,29 @@ int sync_file_wait(int fd)
 	ret = fd_poll(fd, POLLIN, DEADLINE_MS);
 
 	return ret < 0 ? ret : sync_file_status(fd);
+}
+
+/* Return: a sync file of the fences of both, or a negative errno. */
+int sync_file_merge(int a, int b)
+{
+	struct sync_merge_data req = {
+		.name = "merged",
+		.fd2 = b,
+		.fence = -1,
+	};
+	int ret;
+
+	ret = xioctl(a, SYNC_IOC_MERGE, &req);
+
+	return ret < 0 ? ret : req.fence;
+}
+
+/* Say when the fences had better have signalled, in ns of CLOCK_MONOTONIC. */
+int sync_file_set_deadline(int fd, uint64_t ns)
+{
+	struct sync_set_deadline req = { .deadline_ns = ns };
+
+	return xioctl(fd, SYNC_IOC_SET_DEADLINE, &req);
 }
 
 /**

@@ -80,6 +80,9 @@ int dmabuf_import(int fd, int sync_file, uint32_t flags);
  * @status: 0 pending, 1 signalled, negative errno: signalled with an error
  * @num_fences: number of fences behind the sync file
  * @driver: driver name of the first one
+ * @timeline: timeline name of the first one
+ * @timestamp: when the first one signalled, in ns of CLOCK_MONOTONIC; 0 while
+ *	it is pending
  * @context: fence context, from the timeline in the name of the sync file
  * @seqno: sequence number, likewise
  */
@@ -87,6 +90,8 @@ struct fence_info {
 	int status;
 	unsigned int num_fences;
 	char driver[32];
+	char timeline[32];
+	uint64_t timestamp;
 	uint64_t context;
 	uint64_t seqno;
 };
@@ -94,6 +99,8 @@ struct fence_info {
 int sync_file_info(int fd, struct fence_info *info);
 int sync_file_status(int fd);
 int sync_file_wait(int fd);
+int sync_file_merge(int a, int b);
+int sync_file_set_deadline(int fd, uint64_t ns);
 int fence_result(int fd);
 
 #endif /* CONFORMANCE_DMABUF_H */

@@ -391,12 +391,6 @@ TEST_REQ(enqueue, refused_leaves_nothing, "ENQ-10")
 	expect_refs(_metadata, &b->d, b->refs);
 }
 
-/* Where the length does not matter, a slow converter is soon done with it. */
-static size_t short_length(const struct iio_dut *dut)
-{
-	return (64 + dut->align - 1) / dut->align * dut->align;
-}
-
 /*
  * LIM-06 is about many more. A slow converter does what it can in the time
  * given, but enough for a byte to wrap.
@@ -409,7 +403,7 @@ TEST_REQ(enqueue, again_after_completion, "ENQ-12")
 {
 	const uint64_t end = now_ms() + AGAIN_MS;
 	struct bench *b = &self->b;
-	const size_t len = short_length(b->buf.dut);
+	const size_t len = iio_short_length(b->buf.dut);
 	int i;
 
 	ASSERT_OK(iio_enable(b->buf.dut));
@@ -537,7 +531,7 @@ TEST_REQ(enqueue, races_with_detach, "ENQ-25")
 	struct bench *b = &self->b;
 	/* Outlives a test that gives up. */
 	static struct detacher r;
-	const size_t len = short_length(b->buf.dut);
+	const size_t len = iio_short_length(b->buf.dut);
 	pthread_t thread;
 	int i, ret;
 

@@ -160,6 +160,12 @@ size_t iio_good_length(const struct iio_dut *a, const struct iio_dut *b)
 	return len;
 }
 
+/* Where the length does not matter, a slow converter is soon done with it. */
+size_t iio_short_length(const struct iio_dut *dut)
+{
+	return (64 + dut->align - 1) / dut->align * dut->align;
+}
+
 /* Return: the buffer descriptor, or a negative errno. */
 int iio_get_fd(int dev_fd, int index)
 {

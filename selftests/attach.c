@@ -22,6 +22,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/pair.h"
+#include "lib/trace.h"
 
 /* More than a list of one or two would show. */
 #define MANY	8
@@ -530,27 +531,7 @@ TEST_REQ(attach_alias, both, "ATT-08")
 
 /* --- the direction of the mapping --- */
 
-#define TRACING		"/sys/kernel/tracing"
-#define TRACING_OWN	TRACING "/instances/iio-dmabuf-attach"
-#define MAP_EVENT	"events/dma/dma_map_sg"
-
-/* Write to a file of our own instance of the tracer. */
-static int trace_write(const char *file, const char *val)
-{
-	char path[PATH_MAX];
-	int fd, err = 0;
-
-	snprintf(path, sizeof(path), TRACING_OWN "/%s", file);
-	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-
-	if (write(fd, val, strlen(val)) < 0)
-		err = -errno;
-	close(fd);
-
-	return err;
-}
+#define MAP_EVENT	"dma/dma_map_sg"
 
 /**
  * trace_directions() - The directions of the mappings that were traced
@@ -566,7 +547,7 @@ static int trace_directions(const char *want, char got[32])
 	int n = 0;
 	FILE *f;
 
-	f = fopen(TRACING_OWN "/trace", "re");
+	f = trace_read();
 	if (!f)
 		return 0;
 
@@ -600,18 +581,13 @@ FIXTURE_SETUP(attach_traced)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	if (access(TRACING "/" MAP_EVENT, F_OK))
+	if (!trace_event_present(MAP_EVENT))
 		SKIP(return,
 		     "no trace event dma_map_sg: needs Linux 6.12 with CONFIG_TRACING, tracefs on /sys/kernel/tracing and root");
 
-	ASSERT_OK(mkdir(TRACING_OWN, 0700) && errno != EEXIST ? -errno : 0);
-	ASSERT_OK(trace_write("tracing_on", "0"));
-	ASSERT_OK(trace_write("trace", ""));
-	/* The names of tasks would take probes in the scheduler. */
-	ASSERT_OK(trace_write("trace_options", "norecord-cmd"));
+	ASSERT_OK(trace_open());
 	snprintf(filter, sizeof(filter), "common_pid == %d", getpid());
-	ASSERT_OK(trace_write(MAP_EVENT "/filter", filter));
-	ASSERT_OK(trace_write(MAP_EVENT "/enable", "1"));
+	ASSERT_OK(trace_event_enable(MAP_EVENT, filter));
 
 	ASSERT_OK(iio_buf_open(&self->buf, variant->v.dut));
 	ASSERT_OK(variant_alloc(&self->d, &variant->v));
@@ -621,8 +597,7 @@ FIXTURE_TEARDOWN(attach_traced)
 {
 	iio_buf_close(&self->buf);
 	dmabuf_free(&self->d);
-	trace_write(MAP_EVENT "/enable", "0");
-	rmdir(TRACING_OWN);
+	trace_close();
 	dut_teardown(_metadata);
 }
 
@@ -631,9 +606,9 @@ TEST_REQ(attach_traced, maps_in_direction_of_buffer, "ATT-20")
 	const char *want = variant->v.dut->output ? "TO_DEVICE" : "FROM_DEVICE";
 	char got[32] = "";
 
-	ASSERT_OK(trace_write("tracing_on", "1"));
+	ASSERT_OK(trace_start());
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	ASSERT_OK(trace_write("tracing_on", "0"));
+	ASSERT_OK(trace_stop());
 
 	if (!trace_directions(want, got))
 		SKIP(return,

@@ -38,6 +38,10 @@
  * @...: ids of the requirements, from requirements.yaml
  */
 #define TEST_REQ(fixture_name, test_name, ...)				\
+	TEST_REQ_WITHIN(fixture_name, test_name, TEST_REQ_TIMEOUT, __VA_ARGS__)
+
+/* TEST_REQ() that takes @seconds, because it was asked for many rounds. */
+#define TEST_REQ_WITHIN(fixture_name, test_name, seconds, ...)		\
 	static const char * const fixture_name##_##test_name##_ids[] = { \
 		__VA_ARGS__, NULL					\
 	};								\
@@ -51,7 +55,7 @@
 	{								\
 		test_reqs_register(&fixture_name##_##test_name##_reqs);	\
 	}								\
-	TEST_F_TIMEOUT(fixture_name, test_name, TEST_REQ_TIMEOUT)
+	TEST_F_TIMEOUT(fixture_name, test_name, seconds)
 
 /**
  * DUT_FIXTURE() - Give a fixture a variant for each buffer of this machine

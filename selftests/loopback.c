@@ -589,6 +589,9 @@ TEST_F_TIMEOUT(loopback, instances_come_and_go, 3600)
 
 int main(int argc, char **argv)
 {
+	if (reqs_wanted(argc, argv))
+		return print_all_reqs(" -");
+
 	if (access(CONFIGFS, F_OK)) {
 		ksft_print_header();
 		ksft_exit_skip("no " CONFIGFS ": load iio-loopback and mount configfs\n");

@@ -60,32 +60,58 @@
 /**
  * DUT_FIXTURE() - Give a fixture a variant for each buffer of this machine
  * @fixture_name: fixture, defined with FIXTURE() before
- * @which: DUT_* bits
+ * @which_: DUT_* bits
  *
  * In tests, variant->v is the struct dut_variant. FIXTURE_SETUP() must call
  * dut_setup() first, FIXTURE_TEARDOWN() must call dut_teardown() last.
  */
-#define DUT_FIXTURE(fixture_name, which)				\
+#define DUT_FIXTURE(fixture_name, which_)				\
 	FIXTURE_VARIANT(fixture_name) {					\
 		struct dut_variant v;					\
 	};								\
+	static struct dut_fixture fixture_name##_duts = {		\
+		.fixture = &_##fixture_name##_fixture_object,		\
+		.which = (which_),					\
+	};								\
 	static void __attribute__((constructor))			\
-	fixture_name##_register_variants(void)				\
+	fixture_name##_register_duts(void)				\
 	{								\
-		struct __fixture_variant_metadata *m;			\
-		const struct dut_variant *v;				\
-		size_t i = 0;						\
-									\
-		while ((v = dut_variant_next(which, &i))) {		\
-			m = calloc(1, sizeof(*m));			\
-			if (!m)						\
-				abort();				\
-			m->name = v->name;				\
-			m->data = v;					\
-			__register_fixture_variant(			\
-				&_##fixture_name##_fixture_object, m);	\
-		}							\
+		fixture_name##_duts.next = dut_fixtures;		\
+		dut_fixtures = &fixture_name##_duts;			\
 	}
+
+/**
+ * struct dut_fixture - A fixture that gets its variants from the machine
+ * @fixture: the fixture
+ * @which: DUT_* bits
+ * @next: next one
+ */
+struct dut_fixture {
+	struct __fixture_metadata *fixture;
+	unsigned int which;
+	struct dut_fixture *next;
+};
+
+static struct dut_fixture *dut_fixtures;
+
+static inline void dut_register_variants(void)
+{
+	struct __fixture_variant_metadata *m;
+	const struct dut_variant *v;
+	struct dut_fixture *f;
+	size_t i;
+
+	for (f = dut_fixtures; f; f = f->next) {
+		for (i = 0; (v = dut_variant_next(f->which, &i)); ) {
+			m = calloc(1, sizeof(*m));
+			if (!m)
+				abort();
+			m->name = v->name;
+			m->data = v;
+			__register_fixture_variant(f->fixture, m);
+		}
+	}
+}
 
 /**
  * dut_setup() - First thing in FIXTURE_SETUP(): is there something to test?
@@ -205,13 +231,50 @@ static inline void expect_rule(struct __test_metadata *_metadata,
 	expect_rule(_metadata, __FILE__, __LINE__, _defect,		\
 		    (_rule) && !defect_is_known(_defect), #_rule)
 
+/* First thing in main(): before anything that needs a device */
+static inline bool reqs_wanted(int argc, char **argv)
+{
+	return argc == 2 && !strcmp(argv[1], "--reqs");
+}
+
+/*
+ * Print what each test of this program cites, all that the harness would run,
+ * and @no_reqs for those that do not say what they check. Return: exit code.
+ */
+static inline int print_all_reqs(const char *no_reqs)
+{
+	const struct __fixture_metadata *f;
+	const struct __test_metadata *t;
+
+	for (f = __fixture_list; f; f = f->next) {
+		for (t = f->tests; t; t = t->next)
+			suite_list_test(f->name, t->name, no_reqs);
+	}
+
+	return suite_print_list();
+}
+
+static inline int conformance_main(int argc, char **argv)
+{
+	int ret;
+
+	if (reqs_wanted(argc, argv))
+		return print_all_reqs("");
+
+	ret = suite_init();
+	if (ret)
+		return ret;
+
+	dut_register_variants();
+
+	return test_harness_run(argc, argv);
+}
+
 /* Use once, in place of TEST_HARNESS_MAIN. */
 #define CONFORMANCE_MAIN						\
 	int main(int argc, char **argv)					\
 	{								\
-		int ret = suite_init();				\
-									\
-		return ret ?: test_harness_run(argc, argv);		\
+		return conformance_main(argc, argv);			\
 	}
 
 #endif /* CONFORMANCE_H */

@@ -105,6 +105,54 @@ void suite_explain(const char *fixture, const char *test)
 	fflush(stdout);
 }
 
+/* Lines of --reqs */
+static char **list;
+static size_t nr_list;
+
+/*
+ * Add "PROGRAM.FIXTURE.TEST ID ID..." to what suite_print_list() prints, with
+ * @no_reqs in place of ids where there are none.
+ */
+void suite_list_test(const char *fixture, const char *test,
+		     const char *no_reqs)
+{
+	const struct test_reqs *reqs = test_reqs_find(fixture, test);
+	size_t i, size;
+	FILE *f;
+
+	list = reallocarray(list, nr_list + 1, sizeof(*list));
+	f = list ? open_memstream(&list[nr_list], &size) : NULL;
+	if (!f) {
+		perror("--reqs");
+		exit(KSFT_FAIL);
+	}
+
+	fprintf(f, "%s.%s.%s%s", program_invocation_short_name, fixture, test,
+		reqs ? "" : no_reqs);
+	for (i = 0; reqs && reqs->ids[i]; i++)
+		fprintf(f, " %s", reqs->ids[i]);
+	fclose(f);
+	nr_list++;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char * const *)a, *(char * const *)b);
+}
+
+/* Return: exit code of the program. */
+int suite_print_list(void)
+{
+	size_t i;
+
+	if (nr_list)
+		qsort(list, nr_list, sizeof(*list), compare_lines);
+	for (i = 0; i < nr_list; i++)
+		puts(list[i]);
+
+	return fflush(stdout) || ferror(stdout) ? KSFT_FAIL : KSFT_PASS;
+}
+
 /* Return: the name of an errno, "success" for 0. */
 const char *errno_name(int err)
 {

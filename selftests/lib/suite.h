@@ -60,5 +60,8 @@ const char *errno_name(int err);
 unsigned int kernel_version(void);
 void suite_print_reqs(const char *fixture, const char *test);
 void suite_explain(const char *fixture, const char *test);
+void suite_list_test(const char *fixture, const char *test,
+		     const char *no_reqs);
+int suite_print_list(void);
 
 #endif /* CONFORMANCE_SUITE_H */

@@ -72,11 +72,28 @@ static const struct key requirement_keys[NR_R] = {
 			    .optional = true },
 };
 
-/* One mapping of the catalogue: its values in the order of its keys. */
+/**
+ * struct test - One line of the list of tests
+ * @program: which it is in
+ * @name: FIXTURE.TEST, unique among all programs
+ */
+struct test {
+	char *program;
+	char *name;
+};
+
+/**
+ * struct row - One mapping of the catalogue
+ * @node: the mapping
+ * @value: its values in the order of its keys, NULL where there is none
+ * @tests: indices of the tests that cite the requirement
+ * @nr_tests: how many
+ */
 struct row {
 	yaml_node_t *node;
 	yaml_node_t *value[NR_R];
-	bool cited;
+	size_t *tests;
+	size_t nr_tests;
 };
 
 struct table {
@@ -87,6 +104,8 @@ struct table {
 static const char *catalogue;
 static yaml_document_t doc;
 static struct table tables[NR_T];
+static struct test *tests;
+static size_t nr_tests;
 static unsigned int nr_errors;
 
 #define complain(file, line, fmt, ...) do { \
@@ -377,50 +396,76 @@ static void print_catalogue(void)
 	     "}");
 }
 
-/* Each line of the list is a test and the requirements that it cites. */
-static void read_citations(FILE *f, const char *name)
+/* @name is PROGRAM.FIXTURE.TEST. */
+static void add_test(const char *name, const char *file, size_t line)
 {
-	char *line = NULL, **tests = NULL;
-	size_t size = 0, nr = 0, nr_line;
-	size_t i;
+	size_t program = strcspn(name, "."), i;
+	struct test *test;
+
+	if (!matches(name, "^[^.]+[.][^.]+[.][^.]+$")) {
+		complain(file, line, "'%s' is not PROGRAM.FIXTURE.TEST", name);
+		program = 0;
+	}
+
+	tests = check_alloc(reallocarray(tests, nr_tests + 1, sizeof(*tests)));
+	test = &tests[nr_tests];
+	test->program = check_alloc(strndup(name, program));
+	test->name = check_alloc(strdup(program ? name + program + 1 : name));
+
+	for (i = 0; i < nr_tests; i++)
+		if (!strcmp(tests[i].name, test->name))
+			complain(file, line,
+				 "test '%s' stands twice, in %s and in %s",
+				 test->name, tests[i].program, test->program);
+	nr_tests++;
+}
+
+/* The last test of the list cites @id. */
+static void add_citation(const char *id, const char *file, size_t line)
+{
+	const struct test *test = &tests[nr_tests - 1];
+	struct row *row = find(&tables[T_REQUIREMENTS], id);
+
+	if (!row) {
+		complain(file, line, "test '%s' cites unknown id '%s'",
+			 test->name, id);
+		return;
+	}
+
+	row->tests = check_alloc(reallocarray(row->tests, row->nr_tests + 1,
+					      sizeof(*row->tests)));
+	row->tests[row->nr_tests++] = nr_tests - 1;
+}
+
+/*
+ * Each line of the list is PROGRAM.FIXTURE.TEST and the requirements that it
+ * cites, or "-" if it is about something else.
+ */
+static void read_tests(FILE *f, const char *name)
+{
+	char *line = NULL, *save, *word;
+	size_t size = 0, nr_line;
 
 	for (nr_line = 1; getline(&line, &size, f) > 0; nr_line++) {
-		char *save, *test = strtok_r(line, " \t\n", &save);
-		char *id = test ? strtok_r(NULL, " \t\n", &save) : NULL;
+		word = strtok_r(line, " \t\n", &save);
+		if (!word)
+			continue;
+		add_test(word, name, nr_line);
 
-		if (!test)
+		word = strtok_r(NULL, " \t\n", &save);
+		if (!word)
+			complain(name, nr_line, "test '%s' cites no id",
+				 tests[nr_tests - 1].name);
+		else if (!strcmp(word, "-"))
 			continue;
 
-		for (i = 0; i < nr; i++)
-			if (!strcmp(tests[i], test))
-				complain(name, nr_line,
-					 "test '%s' stands twice", test);
-
-		tests = check_alloc(reallocarray(tests, nr + 1,
-						 sizeof(*tests)));
-		tests[nr++] = check_alloc(strdup(test));
-
-		if (!id)
-			complain(name, nr_line, "test '%s' cites no id", test);
-
-		for (; id; id = strtok_r(NULL, " \t\n", &save)) {
-			struct row *row = find(&tables[T_REQUIREMENTS], id);
-
-			if (row)
-				row->cited = true;
-			else
-				complain(name, nr_line,
-					 "test '%s' cites unknown id '%s'",
-					 test, id);
-		}
+		for (; word; word = strtok_r(NULL, " \t\n", &save))
+			add_citation(word, name, nr_line);
 	}
 
 	if (ferror(f))
 		complain(name, nr_line, "%s", strerror(errno));
 
-	for (i = 0; i < nr; i++)
-		free(tests[i]);
-	free(tests);
 	free(line);
 }
 
@@ -432,7 +477,12 @@ static void check_citations(void)
 	for (i = 0; i < table->nr; i++) {
 		const struct row *row = &table->rows[i];
 
-		if (row->cited)
+		if (row->nr_tests && row->value[R_UNTESTED])
+			complain_at(row->value[R_UNTESTED],
+				    "untested '%s' is tested by '%s'",
+				    text(row->value[R_ID]),
+				    tests[row->tests[0]].name);
+		else if (row->nr_tests)
 			tested++;
 		else if (row->value[R_UNTESTED])
 			reason++;
@@ -451,6 +501,23 @@ static void check_citations(void)
 	printf("%zu requirements: ", table->nr);
 	printf("%zu tested, %zu with a reason, %zu for later\n", tested,
 	       reason, later);
+}
+
+static void free_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < tables[T_REQUIREMENTS].nr; i++)
+		free(tables[T_REQUIREMENTS].rows[i].tests);
+	for (i = 0; i < NR_T; i++)
+		free(tables[i].rows);
+
+	for (i = 0; i < nr_tests; i++) {
+		free(tests[i].program);
+		free(tests[i].name);
+	}
+	free(tests);
+	yaml_document_delete(&doc);
 }
 
 struct arguments {
@@ -485,7 +552,8 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{ .name = "cited", .key = 'c',
-	  .doc = "Check LIST or stdin, lines TEST ID [ID...], instead" },
+	  .doc = "Check that tests and requirements fit together, instead; "
+		 "LIST or stdin is what the test programs print with --reqs" },
 	{ 0 }
 };
 
@@ -507,16 +575,14 @@ int main(int argc, char **argv)
 	if (args.cited && !nr_errors) {
 		if (args.list)
 			list = open_file(args.list);
-		read_citations(list, args.list ? args.list : "stdin");
+		read_tests(list, args.list ? args.list : "stdin");
 		fclose(list);
 		check_citations();
 	} else if (!nr_errors) {
 		print_catalogue();
 	}
 
-	free(tables[T_DEFECTS].rows);
-	free(tables[T_REQUIREMENTS].rows);
-	yaml_document_delete(&doc);
+	free_all();
 
 	if (fflush(stdout) || ferror(stdout))
 		check_alloc(NULL);

@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=41
+PLAN=44
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -185,19 +185,26 @@ bad not_a_mapping '23i\  - text' "bad.yaml:23: not a mapping"
 bad empty_file '1!d' "bad.yaml:1: empty"
 bad syntax '4s/$/ trailing/' "bad.yaml:4: did not find expected key"
 
-cited_good everything_cited 'att ATT-05 ATT-06\n\nenq ENQ-30 ENQ-31\n' \
-	"4 requirements: 4 tested, 0 with a reason, 0 for later"
-cited_good exempt_uncited 'att ATT-05\n' \
+cited_good everything_cited 'att.att.a ATT-05 ATT-06\n\nenq.enq.a ENQ-31\n' \
+	"4 requirements: 3 tested, 1 with a reason, 0 for later"
+cited_good exempt_uncited 'att.att.a ATT-05\n' \
+	"4 requirements: 1 tested, 1 with a reason, 2 for later"
+cited_good about_something_else 'att.att.a ATT-05\nown.own.a -\n' \
 	"4 requirements: 1 tested, 1 with a reason, 2 for later"
 run --cited good.yaml <list
 said "4 requirements: 1 tested, 1 with a reason, 2 for later"
 result list_on_stdin $?
-cited_bad cites_unknown 'att ATT-05\nx ATT-05 ATT-99\n' \
-	"list:2: test 'x' cites unknown id 'ATT-99'"
-cited_bad test_twice 'att ATT-05\nx ATT-06\natt ATT-06\n' \
-	"list:3: test 'att' stands twice"
-cited_bad cites_nothing 'x\natt ATT-05\n' "list:1: test 'x' cites no id"
-cited_bad uncited 'x ATT-06\n' "good.yaml:14: no test cites 'ATT-05'"
+cited_bad cites_unknown 'att.att.a ATT-05\natt.att.b ATT-05 ATT-99\n' \
+	"list:2: test 'att.b' cites unknown id 'ATT-99'"
+cited_bad test_twice 'att.att.a ATT-05\natt.att.b ATT-06\nenq.att.a ENQ-31\n' \
+	"list:3: test 'att.a' stands twice, in att and in enq"
+cited_bad cites_nothing 'att.att.b\natt.att.a ATT-05\n' \
+	"list:1: test 'att.b' cites no id"
+cited_bad no_program 'att.a ATT-05\n' \
+	"list:1: 'att.a' is not PROGRAM.FIXTURE.TEST"
+cited_bad untested_and_tested 'att.att.a ATT-05\nenq.enq.a ENQ-30\n' \
+	"good.yaml:37: untested 'ENQ-30' is tested by 'enq.a'"
+cited_bad uncited 'att.att.b ATT-06\n' "good.yaml:14: no test cites 'ATT-05'"
 
 if [ "$count" -ne "$PLAN" ]; then
 	echo "# planned $PLAN tests, ran $count"

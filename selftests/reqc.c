@@ -24,7 +24,9 @@
 #define NOW "ANY|IN|OUT|LB|2DEV|NODB|NOBUF"
 #define LATER "SWS|GATE|FI|UNB|MOD|SWIO|COMPAT|DBG|META"
 
-enum { T_DEFECTS, T_REQUIREMENTS, NR_T };
+enum { T_GROUPS, T_DEFECTS, T_REQUIREMENTS, NR_T };
+
+enum { G_ID, G_TITLE, G_DESCRIPTION, NR_G };
 
 enum { D_ID, D_TITLE, D_FIRST, D_FIXED, D_REFERENCE, NR_D };
 
@@ -40,8 +42,15 @@ struct key {
 };
 
 static const struct key top_keys[NR_T] = {
+	[T_GROUPS]	= { .name = "groups" },
 	[T_DEFECTS]	= { .name = "defects" },
 	[T_REQUIREMENTS] = { .name = "requirements" },
+};
+
+static const struct key group_keys[NR_G] = {
+	[G_ID]		= { .name = "id", .pattern = "^[A-Z]+$" },
+	[G_TITLE]	= { .name = "title", .pattern = NOT_EMPTY },
+	[G_DESCRIPTION]	= { .name = "description", .pattern = NOT_EMPTY },
 };
 
 static const struct key defect_keys[NR_D] = {
@@ -211,7 +220,7 @@ static void read_mapping(const yaml_node_t *map, const struct key *keys,
 			complain_at(map, "missing key '%s'", keys[i].name);
 }
 
-/* The id is the first key of both tables. */
+/* The id is the first key of all tables. */
 static struct row *find(const struct table *table, const char *id)
 {
 	struct row *row;
@@ -256,6 +265,30 @@ static void check_defects_known(const yaml_node_t *list)
 	}
 }
 
+static bool in_group(const struct row *row, const struct row *group)
+{
+	const char *id = text(row->value[R_ID]);
+	const char *name = text(group->value[G_ID]);
+
+	return !strncmp(id, name, strlen(name)) && id[strlen(name)] == '-';
+}
+
+static void check_group_known(const struct row *row)
+{
+	const struct table *groups = &tables[T_GROUPS];
+	size_t i;
+
+	if (!row->value[R_ID])
+		return;
+
+	for (i = 0; i < groups->nr; i++)
+		if (in_group(row, &groups->rows[i]))
+			return;
+
+	complain_at(row->value[R_ID], "'%s' is of no known group",
+		    text(row->value[R_ID]));
+}
+
 static void read_document(void)
 {
 	struct table *requirements = &tables[T_REQUIREMENTS];
@@ -269,11 +302,14 @@ static void read_document(void)
 	}
 
 	read_mapping(root, top_keys, NR_T, top);
+	read_table(&tables[T_GROUPS], top[T_GROUPS], group_keys, NR_G);
 	read_table(&tables[T_DEFECTS], top[T_DEFECTS], defect_keys, NR_D);
 	read_table(requirements, top[T_REQUIREMENTS], requirement_keys, NR_R);
 
-	for (i = 0; i < requirements->nr; i++)
+	for (i = 0; i < requirements->nr; i++) {
+		check_group_known(&requirements->rows[i]);
 		check_defects_known(requirements->rows[i].value[R_DEFECTS]);
+	}
 }
 
 static FILE *open_file(const char *name)

@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=44
+PLAN=47
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -140,6 +140,13 @@ requirements:
     capability: OUT
     destructive: true
     defects: []
+groups:
+  - id: ATT
+    title: "Attach"
+    description: "What may be attached."
+  - id: ENQ
+    title: "Enqueue"
+    description: "What may be enqueued."
 END
 tab=$(printf '\t\t')
 
@@ -179,6 +186,11 @@ bad unknown_defect 's/\[B1, B1b\]/[B1, B2]/' "bad.yaml:22: unknown defect 'B2'"
 bad malformed_id 's/ATT-06/ATT-6/' "bad.yaml:23: bad id 'ATT-6'"
 bad malformed_defect 's/- id: B1$/- id: bug/; s/\[B1, B1b\]/[]/' \
 	"bad.yaml:3: bad id 'bug'"
+bad unknown_group 's/ATT-06/DET-06/' "bad.yaml:23: 'DET-06' is of no known group"
+bad duplicate_group '49s/ENQ/ATT/' "bad.yaml:49: duplicate id 'ATT'" \
+	"bad.yaml:30: 'ENQ-30' is of no known group" \
+	"bad.yaml:38: 'ENQ-31' is of no known group"
+bad group_without_title '47d' "bad.yaml:46: missing key 'title'"
 bad list_expected 's/\[B1, B1b\]/B1/' "bad.yaml:22: defects is not a list"
 bad scalar_expected 's/FI/[FI]/' "bad.yaml:27: capability is not a scalar"
 bad not_a_mapping '23i\  - text' "bad.yaml:23: not a mapping"

@@ -5,7 +5,7 @@
 LANE ?= stock
 export TESTS SHAPES KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest check bench install clean
+.PHONY: help kselftest check spec bench install clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
@@ -15,6 +15,9 @@ kselftest:
 
 check:
 	@tools/check
+
+spec:
+	@tools/spec
 
 bench:
 	@tools/lane bench
@@ -27,6 +30,7 @@ clean:
 
 #: make kselftest    build the suite and the loopback driver, run them in a VM
 #: make check        static checks, unit tests of the tools, then the stock lane
+#: make spec         write Documentation/requirements.rst again
 #: make bench        how fast the loopback driver is, next to memcpy()
 #: make install      put the suite for this machine's IIO devices in DESTDIR
 #: make clean        remove out/ (the cache of kernels stays)

@@ -4,11 +4,13 @@
  *
  * Checks requirements.yaml and writes it to stdout as the C tables that
  * lib/requirements.h declares. With --cited it checks instead that what the
- * tests cite and what the catalogue holds fit together.
+ * tests cite and what the catalogue holds fit together. With --spec it writes
+ * catalogue and tests as a page of reStructuredText.
  *
  * Every problem is one line on stderr; nothing goes to stdout if there is one.
  */
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
 #include <regex.h>
 #include <stdbool.h>
@@ -20,9 +22,38 @@
 #define NOT_EMPTY "."
 #define VERSION "[0-9]{1,2}[.][0-9]{1,2}"
 
-/* What a test may need: at once, or of what the suite does not run yet */
-#define NOW "ANY|IN|OUT|LB|2DEV|NODB|NOBUF"
-#define LATER "SWS|GATE|FI|UNB|MOD|SWIO|COMPAT|DBG|META"
+#define WIDTH 80
+
+/**
+ * struct capability - What a test needs
+ * @id: short name
+ * @what: for readers
+ * @later: the suite does not run those tests yet
+ */
+struct capability {
+	const char *id;
+	const char *what;
+	bool later;
+};
+
+static const struct capability capabilities[] = {
+	{ "ANY", "any buffer that takes DMABUFs", false },
+	{ "IN", "an input buffer", false },
+	{ "OUT", "an output buffer", false },
+	{ "LB", "an output whose data arrives at an input", false },
+	{ "2DEV", "an output and an input buffer of two devices", false },
+	{ "NODB", "an IIO buffer that takes no DMABUFs", false },
+	{ "NOBUF", "an IIO device without buffers", false },
+	{ "SWS", "a fence that the test can signal", true },
+	{ "GATE", "a transfer that the test can hold in flight", true },
+	{ "FI", "a transfer that the test can make fail", true },
+	{ "UNB", "a device that may be unbound", true },
+	{ "MOD", "drivers that are modules", true },
+	{ "SWIO", "a kernel that bounces DMA: swiotlb=force", true },
+	{ "COMPAT", "a 64-bit kernel that runs 32-bit programs", true },
+	{ "DBG", "debugging facilities of the kernel", true },
+	{ "META", "nothing: it is not about a device", true },
+};
 
 enum { T_GROUPS, T_DEFECTS, T_REQUIREMENTS, NR_T };
 
@@ -67,7 +98,7 @@ static const struct key requirement_keys[NR_R] = {
 	[R_STATEMENT]	= { .name = "statement", .pattern = NOT_EMPTY },
 	[R_AUTHORITY]	= { .name = "authority", .pattern = NOT_EMPTY },
 	[R_CAPABILITY]	= { .name = "capability",
-			    .pattern = "^(" NOW "|" LATER ")$" },
+			    .pattern = NOT_EMPTY },
 	[R_DESTRUCTIVE]	= { .name = "destructive",
 			    .pattern = "^(true|false)$" },
 	[R_DEFECTS]	= { .name = "defects" },
@@ -152,6 +183,11 @@ static const char *text(const yaml_node_t *node)
 	if (!node || node->type != YAML_SCALAR_NODE)
 		return "";
 	return (const char *)node->data.scalar.value;
+}
+
+static bool is_true(const yaml_node_t *node)
+{
+	return !strcmp(text(node), "true");
 }
 
 static size_t list_len(const yaml_node_t *list)
@@ -265,6 +301,18 @@ static void check_defects_known(const yaml_node_t *list)
 	}
 }
 
+static const struct capability *capability(const struct row *row)
+{
+	const char *id = text(row->value[R_CAPABILITY]);
+	size_t i;
+
+	for (i = 0; i < sizeof(capabilities) / sizeof(*capabilities); i++)
+		if (!strcmp(capabilities[i].id, id))
+			return &capabilities[i];
+
+	return NULL;
+}
+
 static bool in_group(const struct row *row, const struct row *group)
 {
 	const char *id = text(row->value[R_ID]);
@@ -307,8 +355,14 @@ static void read_document(void)
 	read_table(requirements, top[T_REQUIREMENTS], requirement_keys, NR_R);
 
 	for (i = 0; i < requirements->nr; i++) {
-		check_group_known(&requirements->rows[i]);
-		check_defects_known(requirements->rows[i].value[R_DEFECTS]);
+		const struct row *row = &requirements->rows[i];
+
+		check_group_known(row);
+		check_defects_known(row->value[R_DEFECTS]);
+		if (row->value[R_CAPABILITY] && !capability(row))
+			complain_at(row->value[R_CAPABILITY],
+				    "bad capability '%s'",
+				    text(row->value[R_CAPABILITY]));
 	}
 }
 
@@ -522,9 +576,8 @@ static void check_citations(void)
 			tested++;
 		else if (row->value[R_UNTESTED])
 			reason++;
-		else if (matches(text(row->value[R_DESTRUCTIVE]), "true") ||
-			 matches(text(row->value[R_CAPABILITY]),
-				 "^(" LATER ")$"))
+		else if (is_true(row->value[R_DESTRUCTIVE]) ||
+			 capability(row)->later)
 			later++;
 		else
 			complain_at(row->node, "no test cites '%s'",
@@ -537,6 +590,335 @@ static void check_citations(void)
 	printf("%zu requirements: ", table->nr);
 	printf("%zu tested, %zu with a reason, %zu for later\n", tested,
 	       reason, later);
+}
+
+/* --- text for readers --- */
+
+/**
+ * struct para - A paragraph that is being printed
+ * @indent: of its lines after the first
+ * @column: where the next word goes, 0 before the first one
+ * @rst: escape what reStructuredText would take for markup
+ */
+struct para {
+	size_t indent;
+	size_t column;
+	bool rst;
+};
+
+static size_t escaped(char *to, const char *word, size_t len)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i++) {
+		if (strchr("\\*`|", word[i]) ||
+		    (word[i] == '_' && (i + 1 == len || !isalnum(word[i + 1]))))
+			to[n++] = '\\';
+		to[n++] = word[i];
+	}
+
+	return n;
+}
+
+static void para_word(struct para *p, const char *word, size_t len)
+{
+	if (p->column && p->column + 1 + len > WIDTH) {
+		printf("\n%*s", (int)p->indent, "");
+		p->column = p->indent;
+	} else if (p->column) {
+		putchar(' ');
+		p->column++;
+	}
+
+	printf("%.*s", (int)len, word);
+	p->column += len;
+}
+
+/* Words that are markup, or that are none for sure */
+static void para_raw(struct para *p, const char *s)
+{
+	size_t len;
+
+	for (; *(s += strspn(s, "\n ")); s += len) {
+		len = strcspn(s, "\n ");
+		para_word(p, s, len);
+	}
+}
+
+static void para_text(struct para *p, const char *s)
+{
+	size_t len;
+	char *word;
+
+	if (!p->rst) {
+		para_raw(p, s);
+		return;
+	}
+
+	word = check_alloc(malloc(2 * strlen(s) + 1));
+	for (; *(s += strspn(s, "\n ")); s += len) {
+		len = strcspn(s, "\n ");
+		para_word(p, word, escaped(word, s, len));
+	}
+	free(word);
+}
+
+static void para_end(struct para *p)
+{
+	if (p->column)
+		putchar('\n');
+	p->column = 0;
+}
+
+static void print_para(const char *s)
+{
+	struct para p = { .rst = true };
+
+	para_text(&p, s);
+	para_end(&p);
+}
+
+/* Return: static storage. */
+static const char *kernels(const struct row *defect)
+{
+	static char s[64];
+	const char *fixed = text(defect->value[D_FIXED]);
+
+	if (*fixed)
+		snprintf(s, sizeof(s), "from Linux %s on, fixed in %s",
+			 text(defect->value[D_FIRST]), fixed);
+	else
+		snprintf(s, sizeof(s), "Linux %s and later",
+			 text(defect->value[D_FIRST]));
+
+	return s;
+}
+
+static void print_heading(const char *s, char underline)
+{
+	size_t len = strlen(s);
+
+	printf("\n%s\n", s);
+	while (len--)
+		putchar(underline);
+	puts("\n");
+}
+
+/* A field that reads well in a terminal and is a table when rendered. */
+static void field_begin(struct para *p, const char *name)
+{
+	*p = (struct para){ .indent = 4, .rst = true };
+	para_raw(p, name);
+}
+
+static void print_field(const char *name, const yaml_node_t *value)
+{
+	struct para p;
+
+	if (!value)
+		return;
+
+	field_begin(&p, name);
+	para_text(&p, text(value));
+	para_end(&p);
+}
+
+static void print_tests(const struct row *row)
+{
+	const char *program = "", *end;
+	const struct test *test, *next;
+	char word[256];
+	struct para p;
+	size_t i;
+
+	if (!row->nr_tests)
+		return;
+
+	field_begin(&p, ":Tests:");
+	for (i = 0; i < row->nr_tests; i++) {
+		test = &tests[row->tests[i]];
+		if (strcmp(program, test->program)) {
+			snprintf(word, sizeof(word), "%s:", test->program);
+			para_text(&p, word);
+		}
+		program = test->program;
+
+		end = "";
+		if (i + 1 < row->nr_tests) {
+			next = &tests[row->tests[i + 1]];
+			end = strcmp(next->program, program) ? ";" : ",";
+		}
+		snprintf(word, sizeof(word), "``%s``%s", test->name, end);
+		para_raw(&p, word);
+	}
+	para_end(&p);
+}
+
+static void print_defects_of(const struct row *row)
+{
+	const yaml_node_t *ids = row->value[R_DEFECTS];
+	const struct row *defect;
+	const char *id;
+	struct para p;
+	char s[128];
+	size_t i;
+
+	if (!list_len(ids))
+		return;
+
+	field_begin(&p, list_len(ids) > 1 ? ":Known defects:" :
+		    ":Known defect:");
+	for (i = 0; i < list_len(ids); i++) {
+		id = text(list_item(ids, i));
+		defect = find(&tables[T_DEFECTS], id);
+		snprintf(s, sizeof(s), "`%s <defects/%s.rst>`__:", id, id);
+		para_raw(&p, s);
+		para_text(&p, text(defect->value[D_TITLE]));
+		snprintf(s, sizeof(s), "(%s)%s", kernels(defect),
+			 i + 1 < list_len(ids) ? "," : "");
+		para_text(&p, s);
+	}
+	para_end(&p);
+}
+
+static void print_spec_row(const struct row *row)
+{
+	const char *needs = capability(row)->what;
+	struct para p = { .rst = true };
+	char level[16];
+
+	print_heading(text(row->value[R_ID]), '-');
+
+	snprintf(level, sizeof(level), "**%s**:", text(row->value[R_LEVEL]));
+	para_raw(&p, level);
+	para_text(&p, text(row->value[R_STATEMENT]));
+	para_end(&p);
+	putchar('\n');
+
+	print_field(":Why:", row->value[R_WHY]);
+	print_field(":Source:", row->value[R_AUTHORITY]);
+	print_field(":Usually broken by:", row->value[R_BREAKS]);
+	print_field(":How it is tested:", row->value[R_HOW]);
+	field_begin(&p, ":Needs:");
+	para_text(&p, needs);
+	if (is_true(row->value[R_DESTRUCTIVE]))
+		para_text(&p, "(destructive: a kernel that breaks the rule may go down or keep the device unusable)");
+	para_end(&p);
+	print_tests(row);
+	print_field(":Not tested:", row->value[R_UNTESTED]);
+	print_defects_of(row);
+}
+
+/* @level NULL: any */
+static size_t count_rows(const struct row *group, const char *level)
+{
+	const struct table *table = &tables[T_REQUIREMENTS];
+	size_t i, n = 0;
+
+	for (i = 0; i < table->nr; i++) {
+		const struct row *row = &table->rows[i];
+
+		n += (!group || in_group(row, group)) &&
+		     (!level || !strcmp(text(row->value[R_LEVEL]), level));
+	}
+
+	return n;
+}
+
+static size_t count_untested(const struct row *group)
+{
+	const struct table *table = &tables[T_REQUIREMENTS];
+	size_t i, n = 0;
+
+	for (i = 0; i < table->nr; i++)
+		n += (!group || in_group(&table->rows[i], group)) &&
+		     table->rows[i].value[R_UNTESTED];
+
+	return n;
+}
+
+static void print_counts(const char *name, const struct row *group)
+{
+	printf("%-6s %6zu %6zu %6zu %6zu %8zu\n", name,
+	       count_rows(group, "MUST"), count_rows(group, "SHOULD"),
+	       count_rows(group, "MAY"), count_rows(group, NULL),
+	       count_untested(group));
+}
+
+static void print_contents(void)
+{
+	static const char rule[] =
+		"====== ====== ====== ====== ====== ========";
+	const struct table *groups = &tables[T_GROUPS];
+	size_t i;
+
+	puts(".. contents:: Groups\n   :depth: 1\n   :local:\n");
+
+	puts(rule);
+	puts("Group    MUST SHOULD    MAY    all untested");
+	puts(rule);
+	for (i = 0; i < groups->nr; i++)
+		if (count_rows(&groups->rows[i], NULL))
+			print_counts(text(groups->rows[i].value[G_ID]),
+				     &groups->rows[i]);
+	print_counts("total", NULL);
+	puts(rule);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct row *row_a = *(const struct row * const *)a;
+	const struct row *row_b = *(const struct row * const *)b;
+
+	return strcmp(text(row_a->value[R_ID]), text(row_b->value[R_ID]));
+}
+
+/* The requirements of a group, by number, wherever they stand. */
+static void print_group(const struct row *group)
+{
+	const struct table *table = &tables[T_REQUIREMENTS];
+	size_t i, n = 0, nr = count_rows(group, NULL);
+	const struct row **rows;
+	char heading[256];
+
+	if (!nr)
+		return;
+
+	rows = check_alloc(calloc(nr, sizeof(*rows)));
+	for (i = 0; i < table->nr; i++)
+		if (in_group(&table->rows[i], group))
+			rows[n++] = &table->rows[i];
+	qsort(rows, nr, sizeof(*rows), compare_ids);
+
+	snprintf(heading, sizeof(heading), "%s: %s", text(group->value[G_ID]),
+		 text(group->value[G_TITLE]));
+	print_heading(heading, '=');
+	print_para(text(group->value[G_DESCRIPTION]));
+	for (i = 0; i < nr; i++)
+		print_spec_row(rows[i]);
+	free(rows);
+}
+
+static void print_spec(void)
+{
+	const struct table *groups = &tables[T_GROUPS];
+	size_t i;
+
+	printf(".. %s-License-Identifier: GPL-2.0\n", "SPDX");
+	puts(".. Generated from selftests/requirements.yaml and the tests by\n"
+	     "   \"make spec\". Do not edit.\n\n"
+	     "==================================\n"
+	     "Requirements of the IIO DMABUF API\n"
+	     "==================================\n");
+
+	print_para("What a kernel and its drivers do for the DMABUF interface of Industrial I/O, rule by rule. A MUST is a rule whose violation breaks programs or other users of the DMABUF, a SHOULD one that a client can live without, and a MAY records what clients have to be ready for. An id keeps its meaning for ever.");
+	putchar('\n');
+	print_para("The source says where a rule comes from: UAPI is the userspace interface and its documentation, KD the kernel's own documentation, CODE the implementation, CONV a general convention of system calls, LIBIIO a client that relies on it, and M0 to M4 are design discussions on the mailing lists. One of these rules in a terminal:");
+	puts("\n    make explain ID=ATT-05\n");
+
+	print_contents();
+	for (i = 0; i < groups->nr; i++)
+		print_group(&groups->rows[i]);
 }
 
 static void free_all(void)
@@ -556,8 +938,10 @@ static void free_all(void)
 	yaml_document_delete(&doc);
 }
 
+enum mode { MODE_COMPILE, MODE_CITED, MODE_SPEC };
+
 struct arguments {
-	bool cited;
+	enum mode mode;
 	const char *list;
 };
 
@@ -567,7 +951,10 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'c':
-		args->cited = true;
+		args->mode = MODE_CITED;
+		return 0;
+	case 's':
+		args->mode = MODE_SPEC;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!catalogue)
@@ -578,7 +965,7 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 			argp_usage(state);
 		return 0;
 	case ARGP_KEY_END:
-		if (!catalogue || (args->list && !args->cited))
+		if (!catalogue || (args->list && args->mode == MODE_COMPILE))
 			argp_usage(state);
 		return 0;
 	}
@@ -588,36 +975,51 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
 	{ .name = "cited", .key = 'c',
-	  .doc = "Check that tests and requirements fit together, instead; "
-		 "LIST or stdin is what the test programs print with --reqs" },
+	  .doc = "Check that tests and requirements fit together, instead" },
+	{ .name = "spec", .key = 's',
+	  .doc = "Write the catalogue as reStructuredText, instead" },
 	{ 0 }
 };
 
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_arg,
-	.args_doc = "CATALOGUE\n--cited CATALOGUE [LIST]",
-	.doc = "Compile the requirement catalogue to C tables on stdout.",
+	.args_doc = "CATALOGUE\n--cited CATALOGUE [LIST]\n"
+		    "--spec CATALOGUE [LIST]",
+	.doc = "Compile the requirement catalogue to C tables on stdout.\v"
+	       "LIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
 };
+
+static void read_list(const struct arguments *args)
+{
+	FILE *f = stdin;
+
+	if (args->list)
+		f = open_file(args->list);
+	else if (args->mode != MODE_CITED)
+		return;
+
+	read_tests(f, args->list ? args->list : "stdin");
+	fclose(f);
+}
 
 int main(int argc, char **argv)
 {
-	struct arguments args = { .cited = false };
-	FILE *list = stdin;
+	struct arguments args = { .mode = MODE_COMPILE };
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 
 	read_catalogue();
-	if (args.cited && !nr_errors) {
-		if (args.list)
-			list = open_file(args.list);
-		read_tests(list, args.list ? args.list : "stdin");
-		fclose(list);
-		check_citations();
-	} else if (!nr_errors) {
-		print_catalogue();
+	if (!nr_errors) {
+		read_list(&args);
+		/* Tests that cite wrongly do not hide what has no test. */
+		if (args.mode == MODE_CITED)
+			check_citations();
+		else if (!nr_errors && args.mode == MODE_SPEC)
+			print_spec();
+		else if (!nr_errors)
+			print_catalogue();
 	}
-
 	free_all();
 
 	if (fflush(stdout) || ferror(stdout))

@@ -199,3 +199,18 @@ build_selftests()
 		"$ksrc/tools/testing/selftests/kselftest/prefix.pl" \
 		"$out/kselftest/kselftest"
 }
+
+# Which test checks what, from the test programs: $out/selftests/test-list
+build_test_list()
+{
+	[ -z "${CROSS_COMPILE:-}" ] || {
+		say "programs built with CROSS_COMPILE=$CROSS_COMPILE do not run" \
+			"here, and the tests are asked what they check: try without"
+		return 1
+	}
+
+	mkdir -p "$out/selftests"
+	make -s -C "$top/selftests" KSRC="$ksrc" OUTPUT="$out/selftests" \
+		KHDR_INCLUDES="-isystem $headers" USERCFLAGS=-Werror \
+		"$out/selftests/test-list" "$out/selftests/reqc" >"$out/make.log"
+}

@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=47
+PLAN=59
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -217,6 +217,45 @@ cited_bad no_program 'att.a ATT-05\n' \
 cited_bad untested_and_tested 'att.att.a ATT-05\nenq.enq.a ENQ-30\n' \
 	"good.yaml:37: untested 'ENQ-30' is tested by 'enq.a'"
 cited_bad uncited 'att.att.b ATT-06\n' "good.yaml:14: no test cites 'ATT-05'"
+
+# spec_line NAME LINE [LIST]: --spec has this line
+spec_line()
+{
+	printf '%b' "${3:-}" >list
+	run --spec good.yaml list
+	said "$2"
+	result "$1" $?
+}
+
+# The catalogue with a text full of what would be markup
+# shellcheck disable=SC2016 # no expansion
+sed '25s/".*"/"A *star*, a `tick`, a|b, one_ and two_three."/' good.yaml >markup.yaml
+
+spec_line spec_has_group "ATT: Attach"
+spec_line spec_has_requirement "ATT-05"
+spec_line spec_has_statement "**MUST**: The first line and the second."
+spec_line spec_counts "ATT         1      1      0      2        0"
+spec_line spec_counts_all "total       1      1      2      4        1"
+spec_line spec_names_tests ":Tests: att: \`\`att.a\`\`, \`\`att.b\`\`; enq: \`\`enq.a\`\`" \
+	'att.att.a ATT-05\natt.att.b ATT-05\nenq.enq.a ATT-05\n'
+spec_line spec_gives_reason ":Not tested: a rule"
+spec_line spec_says_destructive ":Needs: an output buffer (destructive: a kernel that breaks the rule may go down"
+run --spec good.yaml
+# shellcheck disable=SC2016 # no expansion
+said ':Known defects: `B1 <defects/B1.rst>`__: A "quoted" title (Linux 6.11 and'
+result spec_without_list $?
+run --spec markup.yaml
+# shellcheck disable=SC2016 # no expansion
+said '**SHOULD**: A \*star\*, a \`tick\`, a\|b, one\_ and two_three.'
+result spec_escapes_markup $?
+printf 'att.att.a ATT-99\n' >list
+run --spec good.yaml list
+refused "list:1: test 'att.a' cites unknown id 'ATT-99'"
+result spec_refuses_bad_list $?
+run --spec good.yaml
+grep -x 'ENQ-3.' stdout >ids
+[ "$(tr '\n' ' ' <ids)" = "ENQ-30 ENQ-31 " ]
+result spec_sorts_by_id $?
 
 if [ "$count" -ne "$PLAN" ]; then
 	echo "# planned $PLAN tests, ran $count"

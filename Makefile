@@ -5,7 +5,7 @@
 LANE ?= stock
 export TESTS SHAPES KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest check spec bench install clean
+.PHONY: help kselftest check spec explain bench install clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
@@ -19,6 +19,9 @@ check:
 spec:
 	@tools/spec
 
+explain:
+	@tools/explain "$(ID)"
+
 bench:
 	@tools/lane bench
 
@@ -31,6 +34,7 @@ clean:
 #: make kselftest    build the suite and the loopback driver, run them in a VM
 #: make check        static checks, unit tests of the tools, then the stock lane
 #: make spec         write Documentation/requirements.rst again
+#: make explain ID=ENQ-07   a requirement, or a known defect: ID=B7
 #: make bench        how fast the loopback driver is, next to memcpy()
 #: make install      put the suite for this machine's IIO devices in DESTDIR
 #: make clean        remove out/ (the cache of kernels stays)

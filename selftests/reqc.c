@@ -5,10 +5,12 @@
  * Checks requirements.yaml and writes it to stdout as the C tables that
  * lib/requirements.h declares. With --cited it checks instead that what the
  * tests cite and what the catalogue holds fit together. With --spec it writes
- * catalogue and tests as a page of reStructuredText.
+ * catalogue and tests as a page of reStructuredText, and with --explain what
+ * there is about one requirement or defect.
  *
  * Every problem is one line on stderr; nothing goes to stdout if there is one.
  */
+#define _GNU_SOURCE
 #include <argp.h>
 #include <ctype.h>
 #include <errno.h>
@@ -596,13 +598,17 @@ static void check_citations(void)
 
 /**
  * struct para - A paragraph that is being printed
- * @indent: of its lines after the first
- * @column: where the next word goes, 0 before the first one
+ * @first: indentation of its first line
+ * @indent: indentation of the others
+ * @column: where the next word goes
+ * @started: there is a word
  * @rst: escape what reStructuredText would take for markup
  */
 struct para {
+	size_t first;
 	size_t indent;
 	size_t column;
+	bool started;
 	bool rst;
 };
 
@@ -622,16 +628,18 @@ static size_t escaped(char *to, const char *word, size_t len)
 
 static void para_word(struct para *p, const char *word, size_t len)
 {
-	if (p->column && p->column + 1 + len > WIDTH) {
-		printf("\n%*s", (int)p->indent, "");
-		p->column = p->indent;
-	} else if (p->column) {
+	if (!p->started) {
+		p->column = printf("%*s", (int)p->first, "");
+	} else if (p->column + 1 + len > WIDTH) {
+		putchar('\n');
+		p->column = printf("%*s", (int)p->indent, "");
+	} else {
 		putchar(' ');
 		p->column++;
 	}
 
-	printf("%.*s", (int)len, word);
-	p->column += len;
+	p->column += printf("%.*s", (int)len, word);
+	p->started = true;
 }
 
 /* Words that are markup, or that are none for sure */
@@ -665,9 +673,9 @@ static void para_text(struct para *p, const char *s)
 
 static void para_end(struct para *p)
 {
-	if (p->column)
+	if (p->started)
 		putchar('\n');
-	p->column = 0;
+	p->started = false;
 }
 
 static void print_para(const char *s)
@@ -921,6 +929,217 @@ static void print_spec(void)
 		print_group(&groups->rows[i]);
 }
 
+/* --- one requirement or defect, for a terminal --- */
+
+static void print_indented(const char *s)
+{
+	struct para p = { .first = 4, .indent = 4 };
+
+	para_text(&p, s);
+	para_end(&p);
+}
+
+static void explain(const char *heading, const yaml_node_t *value)
+{
+	if (!value)
+		return;
+
+	printf("\n%s\n", heading);
+	print_indented(text(value));
+}
+
+static void explain_title(const char *id, const char *what)
+{
+	struct para p = {};
+
+	para_text(&p, id);
+	para_text(&p, what);
+	para_end(&p);
+}
+
+static void explain_requirement(const struct row *row)
+{
+	const yaml_node_t *ids = row->value[R_DEFECTS];
+	struct para p = {};
+	char line[512];
+	size_t i;
+
+	snprintf(line, sizeof(line), "(%s)", text(row->value[R_LEVEL]));
+	explain_title(text(row->value[R_ID]), line);
+	putchar('\n');
+	para_text(&p, text(row->value[R_STATEMENT]));
+	para_end(&p);
+
+	explain("Why it matters", row->value[R_WHY]);
+	explain("Source", row->value[R_AUTHORITY]);
+	explain("What usually breaks it", row->value[R_BREAKS]);
+	explain("How it is tested", row->value[R_HOW]);
+	puts("\nWhat a test needs");
+	print_indented(capability(row)->what);
+	if (is_true(row->value[R_DESTRUCTIVE]))
+		print_indented("Destructive: a kernel that breaks the rule may go down or keep the device unusable.");
+	explain("Why there is no test", row->value[R_UNTESTED]);
+
+	if (row->nr_tests)
+		puts("\nTests");
+	for (i = 0; i < row->nr_tests; i++)
+		printf("    %s: %s\n", tests[row->tests[i]].program,
+		       tests[row->tests[i]].name);
+
+	if (list_len(ids))
+		puts("\nKnown defects");
+	for (i = 0; i < list_len(ids); i++) {
+		const char *id = text(list_item(ids, i));
+		const struct row *defect = find(&tables[T_DEFECTS], id);
+
+		snprintf(line, sizeof(line), "%s: %s (%s)", id,
+			 text(defect->value[D_TITLE]), kernels(defect));
+		print_indented(line);
+	}
+}
+
+static bool has_defect(const struct row *row, const char *defect)
+{
+	const yaml_node_t *ids = row->value[R_DEFECTS];
+	size_t i;
+
+	for (i = 0; i < list_len(ids); i++)
+		if (!strcmp(text(list_item(ids, i)), defect))
+			return true;
+
+	return false;
+}
+
+static void explain_defect(const struct row *defect)
+{
+	const struct table *table = &tables[T_REQUIREMENTS];
+	const char *id = text(defect->value[D_ID]);
+	bool heading = false;
+	char *line;
+	size_t i;
+
+	explain_title(id, "(defect of the kernel)");
+	putchar('\n');
+	explain_title(text(defect->value[D_TITLE]), "");
+	puts("\nKernels");
+	print_indented(kernels(defect));
+	explain("Where", defect->value[D_REFERENCE]);
+
+	for (i = 0; i < table->nr; i++) {
+		const struct row *row = &table->rows[i];
+
+		if (!has_defect(row, id))
+			continue;
+
+		if (!heading)
+			puts("\nRequirements that it breaks");
+		heading = true;
+		if (asprintf(&line, "%s: %s", text(row->value[R_ID]),
+			     text(row->value[R_STATEMENT])) < 0)
+			check_alloc(NULL);
+		print_indented(line);
+		free(line);
+	}
+
+	printf("\nMore\n    Documentation/defects/%s.rst\n", id);
+}
+
+static size_t min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+#define ID_MAX	32
+
+/* How many letters have to be put in, taken out or replaced. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t i, j, previous, old, cost[ID_MAX + 1];
+	size_t len = min(strlen(b), ID_MAX);
+
+	for (j = 0; j <= len; j++)
+		cost[j] = j;
+
+	for (i = 0; a[i]; i++) {
+		previous = cost[0]++;
+		for (j = 1; j <= len; j++) {
+			old = cost[j];
+			previous += toupper(a[i]) != b[j - 1];
+			cost[j] = min(min(old, cost[j - 1]) + 1, previous);
+			previous = old;
+		}
+	}
+
+	return cost[len];
+}
+
+#define NR_NEAREST	3
+
+/* Insert @row into what is nearest to @id so far. */
+static void add_nearest(const struct row *nearest[NR_NEAREST],
+			const struct row *row, const char *id)
+{
+	size_t i = NR_NEAREST;
+
+	while (i && (!nearest[i - 1] ||
+		     distance(id, text(row->value[0])) <
+		     distance(id, text(nearest[i - 1]->value[0])))) {
+		if (i < NR_NEAREST)
+			nearest[i] = nearest[i - 1];
+		i--;
+	}
+
+	if (i < NR_NEAREST)
+		nearest[i] = row;
+}
+
+static void complain_unknown(const char *id)
+{
+	static const int searched[] = { T_REQUIREMENTS, T_DEFECTS };
+	const struct row *nearest[NR_NEAREST] = {};
+	size_t i, j;
+
+	for (i = 0; i < sizeof(searched) / sizeof(*searched); i++)
+		for (j = 0; j < tables[searched[i]].nr; j++)
+			add_nearest(nearest, &tables[searched[i]].rows[j], id);
+
+	fprintf(stderr, "reqc: there is no '%s'", id);
+	for (i = 0; i < NR_NEAREST && nearest[i]; i++)
+		fprintf(stderr, "%s%s", i ? ", " : "; the nearest are ",
+			text(nearest[i]->value[0]));
+	fputc('\n', stderr);
+	nr_errors++;
+}
+
+static const struct row *find_any_case(const struct table *table,
+				       const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < table->nr; i++)
+		if (!strcasecmp(text(table->rows[i].value[0]), id))
+			return &table->rows[i];
+
+	return NULL;
+}
+
+static void print_explanation(const char *id)
+{
+	const struct row *row;
+
+	row = find_any_case(&tables[T_REQUIREMENTS], id);
+	if (row) {
+		explain_requirement(row);
+		return;
+	}
+
+	row = find_any_case(&tables[T_DEFECTS], id);
+	if (row)
+		explain_defect(row);
+	else
+		complain_unknown(id);
+}
+
 static void free_all(void)
 {
 	size_t i;
@@ -938,10 +1157,11 @@ static void free_all(void)
 	yaml_document_delete(&doc);
 }
 
-enum mode { MODE_COMPILE, MODE_CITED, MODE_SPEC };
+enum mode { MODE_COMPILE, MODE_CITED, MODE_SPEC, MODE_EXPLAIN };
 
 struct arguments {
 	enum mode mode;
+	const char *id;
 	const char *list;
 };
 
@@ -955,6 +1175,10 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 's':
 		args->mode = MODE_SPEC;
+		return 0;
+	case 'e':
+		args->mode = MODE_EXPLAIN;
+		args->id = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (!catalogue)
@@ -978,6 +1202,8 @@ static const struct argp_option options[] = {
 	  .doc = "Check that tests and requirements fit together, instead" },
 	{ .name = "spec", .key = 's',
 	  .doc = "Write the catalogue as reStructuredText, instead" },
+	{ .name = "explain", .key = 'e', .arg = "ID",
+	  .doc = "Print one requirement or defect, instead" },
 	{ 0 }
 };
 
@@ -985,9 +1211,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse_arg,
 	.args_doc = "CATALOGUE\n--cited CATALOGUE [LIST]\n"
-		    "--spec CATALOGUE [LIST]",
-	.doc = "Compile the requirement catalogue to C tables on stdout.\v"
-	       "LIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
+		    "--spec CATALOGUE [LIST]\n--explain ID CATALOGUE [LIST]",
+	.doc = "Compile the requirement catalogue to C tables on stdout.\vLIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
 };
 
 static void read_list(const struct arguments *args)
@@ -1017,6 +1242,8 @@ int main(int argc, char **argv)
 			check_citations();
 		else if (!nr_errors && args.mode == MODE_SPEC)
 			print_spec();
+		else if (!nr_errors && args.mode == MODE_EXPLAIN)
+			print_explanation(args.id);
 		else if (!nr_errors)
 			print_catalogue();
 	}

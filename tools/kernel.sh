@@ -198,6 +198,9 @@ build_selftests()
 	update "$ksrc"/tools/testing/selftests/kselftest/*.sh \
 		"$ksrc/tools/testing/selftests/kselftest/prefix.pl" \
 		"$out/kselftest/kselftest"
+
+	# For "make explain", which can do without.
+	[ -n "${CROSS_COMPILE:-}" ] || build_test_list 2>/dev/null || :
 }
 
 # Which test checks what, from the test programs: $out/selftests/test-list

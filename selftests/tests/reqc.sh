@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=59
+PLAN=65
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -256,6 +256,65 @@ run --spec good.yaml
 grep -x 'ENQ-3.' stdout >ids
 [ "$(tr '\n' ' ' <ids)" = "ENQ-30 ENQ-31 " ]
 result spec_sorts_by_id $?
+
+# explained NAME ID FILE: --explain prints just this
+explained()
+{
+	printf 'att.att.a ATT-05\natt.att.b ATT-05\n' >list
+	run --explain "$2" good.yaml list
+	[ "$status" -eq 0 ] && [ ! -s stderr ] && cmp -s "$3" stdout
+	result "$1" $?
+}
+
+cat >expected-requirement <<'END'
+ATT-05 (MUST)
+
+The first line and the second.
+
+Source
+    CODE
+
+What a test needs
+    any buffer that takes DMABUFs
+
+Tests
+    att: att.a
+    att: att.b
+
+Known defects
+    B1: A "quoted" title (Linux 6.11 and later)
+    B1b: Another (from Linux 5.16 on, fixed in 6.13)
+END
+cat >expected-defect <<'END'
+B1b (defect of the kernel)
+
+Another
+
+Kernels
+    from Linux 5.16 on, fixed in 6.13
+
+Where
+    there
+
+Requirements that it breaks
+    ATT-05: The first line and the second.
+
+More
+    Documentation/defects/B1b.rst
+END
+
+explained explains_requirement ATT-05 expected-requirement
+explained explains_any_case att-05 expected-requirement
+explained explains_defect B1b expected-defect
+run --explain ENQ-3 good.yaml
+refused "reqc: there is no 'ENQ-3'; the nearest are ENQ-30, ENQ-31, ATT-05"
+result explain_unknown $?
+run --explain ENQ-31 good.yaml
+said "    Destructive: a kernel that breaks the rule may go down or keep the device"
+result explain_without_list $?
+run --explain ENQ-30 good.yaml
+said "Why there is no test"
+result explain_gives_reason $?
 
 if [ "$count" -ne "$PLAN" ]; then
 	echo "# planned $PLAN tests, ran $count"

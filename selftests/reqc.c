@@ -148,6 +148,8 @@ static yaml_document_t doc;
 static struct table tables[NR_T];
 static struct test *tests;
 static size_t nr_tests;
+static char **kunit_files;
+static size_t nr_kunit_files;
 static unsigned int nr_errors;
 
 #define complain(file, line, fmt, ...) do { \
@@ -561,6 +563,63 @@ static void read_tests(FILE *f, const char *name)
 	free(line);
 }
 
+/* --- what is tested inside the kernel --- */
+
+/* Return: the file, to be freed. */
+static char *read_file(const char *name)
+{
+	FILE *f = open_file(name);
+	size_t size, nr;
+	char *s = NULL;
+
+	/* Sources contain no zero. */
+	nr = getdelim(&s, &size, '\0', f) < 0 ? 0 : strlen(s);
+	if (ferror(f) || !nr) {
+		fprintf(stderr, "reqc: %s: empty or not readable\n", name);
+		exit(EXIT_FAILURE);
+	}
+	fclose(f);
+
+	return s;
+}
+
+/* Whether one of the files has the case in a suite of that name */
+static bool kunit_has(const char *suite, const char *name)
+{
+	char *suite_re, *case_re;
+	bool found = false;
+	size_t i;
+
+	if (asprintf(&suite_re, "[.]name[ \t]*=[ \t]*\"%s\"", suite) < 0 ||
+	    asprintf(&case_re, "KUNIT_CASE[A-Z_]*[(]%s[,)]", name) < 0)
+		check_alloc(NULL);
+
+	for (i = 0; i < nr_kunit_files && !found; i++)
+		found = matches(kunit_files[i], suite_re) &&
+			matches(kunit_files[i], case_re);
+
+	free(suite_re);
+	free(case_re);
+
+	return found;
+}
+
+/* A reason may say "KUnit SUITE.CASE", several times. */
+static void check_kunit(const yaml_node_t *reason)
+{
+	const char *s = text(reason);
+	char suite[64], name[64];
+
+	while ((s = strstr(s, "KUnit "))) {
+		s += strlen("KUnit ");
+		if (sscanf(s, "%63[a-z0-9_-].%63[a-z0-9_]", suite, name) != 2)
+			complain_at(reason, "'KUnit' names no SUITE.CASE");
+		else if (!kunit_has(suite, name))
+			complain_at(reason, "there is no KUnit case '%s.%s'",
+				    suite, name);
+	}
+}
+
 static void check_citations(void)
 {
 	const struct table *table = &tables[T_REQUIREMENTS];
@@ -569,6 +628,7 @@ static void check_citations(void)
 	for (i = 0; i < table->nr; i++) {
 		const struct row *row = &table->rows[i];
 
+		check_kunit(row->value[R_UNTESTED]);
 		if (row->nr_tests && row->value[R_UNTESTED])
 			complain_at(row->value[R_UNTESTED],
 				    "untested '%s' is tested by '%s'",
@@ -1154,6 +1214,10 @@ static void free_all(void)
 		free(tests[i].name);
 	}
 	free(tests);
+
+	for (i = 0; i < nr_kunit_files; i++)
+		free(kunit_files[i]);
+	free(kunit_files);
 	yaml_document_delete(&doc);
 }
 
@@ -1180,6 +1244,12 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 		args->mode = MODE_EXPLAIN;
 		args->id = arg;
 		return 0;
+	case 'k':
+		kunit_files = check_alloc(reallocarray(kunit_files,
+						       nr_kunit_files + 1,
+						       sizeof(*kunit_files)));
+		kunit_files[nr_kunit_files++] = read_file(arg);
+		return 0;
 	case ARGP_KEY_ARG:
 		if (!catalogue)
 			catalogue = arg;
@@ -1200,6 +1270,8 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
 	{ .name = "cited", .key = 'c',
 	  .doc = "Check that tests and requirements fit together, instead" },
+	{ .name = "kunit", .key = 'k', .arg = "FILE",
+	  .doc = "With --cited: C source whose KUnit cases reasons may name" },
 	{ .name = "spec", .key = 's',
 	  .doc = "Write the catalogue as reStructuredText, instead" },
 	{ .name = "explain", .key = 'e', .arg = "ID",
@@ -1210,7 +1282,7 @@ static const struct argp_option options[] = {
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_arg,
-	.args_doc = "CATALOGUE\n--cited CATALOGUE [LIST]\n"
+	.args_doc = "CATALOGUE\n--cited [--kunit FILE]... CATALOGUE [LIST]\n"
 		    "--spec CATALOGUE [LIST]\n--explain ID CATALOGUE [LIST]",
 	.doc = "Compile the requirement catalogue to C tables on stdout.\vLIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
 };

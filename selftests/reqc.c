@@ -443,6 +443,7 @@ static void print_requirement(const struct row *row)
 	print_string("level", row->value[R_LEVEL]);
 	print_string("statement", row->value[R_STATEMENT]);
 	print_string("authority", row->value[R_AUTHORITY]);
+	print_string("breaks", row->value[R_BREAKS]);
 	print_string("capability", row->value[R_CAPABILITY]);
 	printf("\t\t.destructive = %s,\n", text(row->value[R_DESTRUCTIVE]));
 	printf("\t\t.defects = (const char * const []){ ");

@@ -16,6 +16,7 @@
  * @level:	"MUST", "SHOULD" or "MAY"
  * @statement:	what a conforming kernel does, in full sentences
  * @authority:	where the rule comes from
+ * @breaks:	which mistake usually breaks it
  * @capability:	the least that a test needs; "ANY": any buffer has it
  * @destructive: a test of it takes an affected kernel down, or leaves the
  *		device unusable
@@ -26,6 +27,7 @@ struct requirement {
 	const char *level;
 	const char *statement;
 	const char *authority;
+	const char *breaks;
 	const char *capability;
 	bool destructive;
 	const char * const *defects;

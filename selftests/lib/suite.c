@@ -98,9 +98,13 @@ void suite_explain(const char *fixture, const char *test)
 
 	for (i = 0; reqs && reqs->ids[i]; i++) {
 		r = requirement_find(reqs->ids[i]);
-		if (r)
-			printf("# %s (%s): %s [%s]\n", r->id, r->level,
-			       r->statement, r->authority);
+		if (!r)
+			continue;
+
+		printf("# %s (%s): %s [%s]\n", r->id, r->level, r->statement,
+		       r->authority);
+		if (r->breaks[0])
+			printf("# usually broken by: %s\n", r->breaks);
 	}
 	fflush(stdout);
 }

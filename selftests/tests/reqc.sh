@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=70
+PLAN=71
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -162,6 +162,10 @@ good compiles_fixed "$tab.fixed = KERNEL_VERSION(6, 13, 0),"
 good compiles_defects "$tab.defects = (const char * const []){ \"B1\", \"B1b\", NULL },"
 good compiles_no_defects "$tab.defects = (const char * const []){ NULL },"
 good compiles_destructive "$tab.destructive = true,"
+sed '15i\    breaks: "Nothing."' good.yaml >breaks.yaml
+run breaks.yaml
+said "$tab.breaks = \"Nothing.\","
+result compiles_breaks $?
 good compiles_count "const size_t nr_requirements = 4;"
 
 bad unknown_key '19i\    auhtor: x' "bad.yaml:19: unknown key 'auhtor'"

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/conformance.h"
@@ -599,6 +600,106 @@ TEST_REQ(abi, unaligned_arguments, "ABI-15")
 
 	memcpy(p, &self->d.fd, sizeof(self->d.fd));
 	EXPECT_OK(raw_ioctl(self->buf.fd, IIO_BUFFER_DMABUF_DETACH_IOCTL, p));
+}
+
+/* --- 32-bit programs --- */
+
+#define NR_IOCTL_32	54
+
+/*
+ * ioctl() as a 32-bit program calls it, which this program may be. A 64-bit one
+ * can do so on x86, where the old system call instruction still stands for
+ * 32-bit programs, whoever executes it. Arguments must lie below 4 GiB.
+ *
+ * Return: what the ioctl returned, or a negative errno.
+ */
+static int ioctl_32(int fd, unsigned long request, const void *arg)
+{
+#if defined(__x86_64__) && defined(__LP64__)
+	long ret;
+
+	asm volatile("int $0x80" : "=a" (ret)
+		     : "a" (NR_IOCTL_32), "b" ((long)fd), "c" (request),
+		       "d" (arg)
+		     : "memory", "cc", "r8", "r9", "r10", "r11");
+
+	return ret;
+#elif __SIZEOF_POINTER__ == 4
+	return raw_ioctl(fd, request, arg);
+#else
+	(void)fd;
+	(void)request;
+	(void)arg;
+
+	return -ENOSYS;
+#endif
+}
+
+/* A kernel without support for them kills what executes the instruction. */
+static bool has_ioctl_32(void)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		_exit(ioctl_32(-1, NR_ATTACH, NULL) != -EBADF);
+
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
+/* Memory whose address a 32-bit program could have */
+static void *low_page(void)
+{
+#ifdef MAP_32BIT
+	const int flags = MAP_32BIT;
+#else
+	const int flags = 0;
+#endif
+
+	return mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+}
+
+TEST_REQ(abi, same_results_for_32_bit_programs, "ABI-06")
+{
+	const int node = self->buf.dev_fd;
+	struct iio_dmabuf *req;
+	int *fd;
+
+	if (!has_ioctl_32())
+		SKIP(return, "no 32-bit system calls: needs CONFIG_COMPAT, on x86 CONFIG_IA32_EMULATION, elsewhere a 32-bit build of this program");
+
+	req = low_page();
+	ASSERT_NE(MAP_FAILED, req);
+	fd = (int *)(req + 1);
+
+	*fd = variant->v.dut->index;
+	EXPECT_ERRNO(ioctl_32(node, NR_GET_FD, fd), EBUSY);
+	release_fd(&self->buf);
+	ASSERT_EQ(0, ioctl_32(node, NR_GET_FD, fd));
+	self->buf.fd = *fd;
+
+	*req = enqueue_req(self);
+	EXPECT_ERRNO(ioctl_32(self->buf.fd, NR_ENQUEUE, req), EPERM);
+
+	*fd = self->d.fd;
+	EXPECT_EQ(0, ioctl_32(self->buf.fd, NR_ATTACH, fd));
+	EXPECT_ERRNO(ioctl_32(self->buf.fd, NR_ATTACH, fd), EBUSY);
+
+	/* Were it cut to 32 bits, it would be a length that fits. */
+	req->bytes_used = 1ULL << 32 | self->len;
+	ASSERT_ERRNO(ioctl_32(self->buf.fd, NR_ENQUEUE, req), EINVAL);
+	req->bytes_used = self->len;
+	EXPECT_EQ(0, ioctl_32(self->buf.fd, NR_ENQUEUE, req));
+	EXPECT_EQ(0, fd_poll(self->d.fd, POLLOUT, 0)) {
+		TH_LOG("ENQUEUE has returned 0, but nothing is queued");
+	}
+
+	EXPECT_EQ(0, ioctl_32(self->buf.fd, NR_DETACH, fd));
+	EXPECT_ERRNO(ioctl_32(self->buf.fd, NR_DETACH, fd), EPERM);
+
+	munmap(req, page_size());
 }
 
 CONFORMANCE_MAIN

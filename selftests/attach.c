@@ -21,6 +21,7 @@
 
 #include "lib/call.h"
 #include "lib/conformance.h"
+#include "lib/fdpass.h"
 #include "lib/pair.h"
 #include "lib/trace.h"
 
@@ -217,31 +218,16 @@ TEST_REQ(attach, usable_after_refused_duplicate, "ATT-06")
 /* Return: a copy of a descriptor that came through a socket. */
 static int fd_received(int fd)
 {
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int socks[2], ret = -EIO;
+	int socks[2], ret, copy = -1;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
 		return -errno;
 
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	if (sendmsg(socks[0], &msg, 0) == 1 && recvmsg(socks[1], &msg, 0) == 1)
-		memcpy(&ret, CMSG_DATA(cmsg), sizeof(ret));
-
+	ret = send_fds(socks[0], &fd, 1) ?: receive_fds(socks[1], &copy, 1);
 	close(socks[0]);
 	close(socks[1]);
 
-	return ret;
+	return ret ?: copy;
 }
 
 TEST_REQ(attach, other_descriptor_of_same_dmabuf, "ATT-07")

@@ -181,6 +181,19 @@ static inline bool defect_is_known(const char *id)
 	return d && defect_in_kernel(d, kernel_version());
 }
 
+/**
+ * patience_ms() - How long to wait for what a known defect prevents
+ * @id: id of the defect
+ *
+ * Return: milliseconds; DEADLINE_MS, but on kernels with the defect, where
+ * EXPECT_UNLESS() takes the outcome for granted, just long enough to notice
+ * that they do better.
+ */
+static inline int patience_ms(const char *id)
+{
+	return defect_is_known(id) ? 50 : DEADLINE_MS;
+}
+
 static inline void expect_rule(struct __test_metadata *_metadata,
 			       const char *file, int line, const char *id,
 			       bool holds, const char *rule)

@@ -374,6 +374,18 @@ static void dut_try(struct iio_dut *dut, const struct exporter *e,
 		close(dev_fd);
 }
 
+/* The device behind @dut->dir, which is a symbolic link, is in its parent's. */
+static void parent_init(struct iio_dut *dut)
+{
+	char path[PATH_MAX];
+
+	if (!realpath(dut->dir, path))
+		return;
+
+	*strrchr(path, '/') = '\0';
+	snprintf(dut->parent, sizeof(dut->parent), "%.255s", path);
+}
+
 /*
  * Set up @dut as buffer @index of /sys/bus/iio/devices/@device, or return false
  * if there is no such buffer.
@@ -386,6 +398,7 @@ static bool dut_init(struct iio_dut *dut, const char *device,
 	*dut = (struct iio_dut){ .index = index, .align = 1 };
 	snprintf(dut->dir, sizeof(dut->dir), IIO_SYSFS "/%.24s", device);
 	snprintf(dut->chrdev, sizeof(dut->chrdev), "/dev/%.24s", device);
+	parent_init(dut);
 	if (iio_buf_attr_read(dut, "enable", val, sizeof(val)))
 		return false;
 
@@ -576,6 +589,47 @@ int iio_dut_lookup(struct iio_dut *dut, const char *name)
 	closedir(dir);
 
 	return ret;
+}
+
+static bool dut_is_same(const struct iio_dut *a, const struct iio_dut *b)
+{
+	return a->index == b->index && !strcmp(a->name, b->name) &&
+	       !strcmp(a->parent, b->parent);
+}
+
+/**
+ * iio_dut_refresh() - Find a buffer again whose device has come back
+ * @dut: from iio_discover(); its directory and node are updated
+ *
+ * A device that its driver has registered anew may have another number.
+ *
+ * Return: 0; -ENODEV if there is no such device, at least not yet.
+ */
+int iio_dut_refresh(const struct iio_dut *dut)
+{
+	struct iio_dut *known = &duts[dut - duts], now;
+	struct dirent *entry;
+	int ret = -ENODEV;
+	DIR *dir;
+
+	dir = opendir(IIO_SYSFS);
+	if (!dir)
+		return -errno;
+
+	while (ret && (entry = readdir(dir))) {
+		if (!strncmp(entry->d_name, "iio:device", 10) &&
+		    dut_init(&now, entry->d_name, known->index) &&
+		    dut_is_same(&now, known) && !access(now.chrdev, F_OK))
+			ret = 0;
+	}
+	closedir(dir);
+	if (ret)
+		return ret;
+
+	memcpy(known->dir, now.dir, sizeof(known->dir));
+	memcpy(known->chrdev, now.chrdev, sizeof(known->chrdev));
+
+	return 0;
 }
 
 const char *iio_discover_error(void)

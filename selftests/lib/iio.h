@@ -36,6 +36,7 @@ enum iio_takes_dmabufs {
  * @name: label or name of the device, with ".N" behind it for buffer N > 0
  * @dir: sysfs directory of the device
  * @chrdev: device node
+ * @parent: sysfs directory of the parent device, without symbolic links
  * @index: number of the buffer
  * @output: direction
  * @takes_dmabufs: what came of trying, see enum iio_takes_dmabufs
@@ -47,6 +48,7 @@ struct iio_dut {
 	char name[IIO_NAME_MAX];
 	char dir[64];
 	char chrdev[32];
+	char parent[256];
 	unsigned int index;
 	bool output;
 	enum iio_takes_dmabufs takes_dmabufs;
@@ -75,6 +77,7 @@ int iio_discover(void);
 const char *iio_discover_error(void);
 void iio_restore(void);
 int iio_dut_lookup(struct iio_dut *dut, const char *name);
+int iio_dut_refresh(const struct iio_dut *dut);
 const struct iio_dut *iio_dut_next(const struct iio_dut *prev);
 const struct iio_dut *iio_loopback_out(void);
 const struct iio_dut *iio_loopback_in(void);

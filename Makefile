@@ -43,6 +43,7 @@ clean:
 #: LANE=swiotlb      the same with bounce buffers, where a missing sync shows
 #: LANE=compat       the same with the suite as a 32-bit program
 #: LANE=shapes       the same on devices of many shapes; SHAPES="a b": on these
+#: LANE=destructive  what takes an affected kernel down, each test in its own VM
 #: LANE=local        the IIO devices of this machine
 #: TESTS="a b"       only these groups
 #: KSRC=DIR          another kernel source tree

@@ -798,7 +798,7 @@ TEST_REQ(output, enqueue_races_completion, "FEN-20")
 		if (now_ms() >= end)
 			break;
 
-		/* Held, all the time: this is not about B1. */
+		/* Held all the time: this is not about B1. */
 		fence = dmabuf_export(self->d.fd, DMA_BUF_SYNC_RW);
 		ASSERT_OK(fence);
 		if (previous >= 0) {

@@ -153,17 +153,14 @@ TEST_REQ(limits, one_unit_of_alignment, "LIM-09")
 static bool long_list_alloc(struct __test_metadata *_metadata,
 			    struct dmabuf *d, const struct iio_dut *dut)
 {
-	const struct exporter *e;
-	int ret = -ENOENT;
+	const struct exporter *e = exporter_find("udmabuf");
+	int ret;
 
-	for (e = exporters; e < exporters + nr_exporters; e++) {
-		if (!strcmp(e->name, "udmabuf") && exporter_present(e))
-			ret = dmabuf_alloc(d, e, LONG_LIST -
-					   LONG_LIST % dut->align);
-	}
-	if (ret == -ENOENT)
+	if (!e->present())
 		SKIP(return false,
 		     "no udmabuf: enable CONFIG_UDMABUF, make /dev/udmabuf accessible");
+
+	ret = dmabuf_alloc(d, e, LONG_LIST - LONG_LIST % dut->align);
 	if (ret == -ENOMEM)
 		SKIP(return false, "no 64 MiB of memory for a udmabuf");
 	ASSERT_OK(ret);

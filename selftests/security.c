@@ -160,17 +160,14 @@ static void expect_silence(struct __test_metadata *_metadata,
 
 TEST_REQ(security, no_address_in_files, "SEC-01")
 {
-	const struct exporter *e;
+	const struct exporter *e = exporter_find("udmabuf");
 	uint64_t addr;
 
-	dmabuf_free(&self->d);
-	for (e = exporters; e < exporters + nr_exporters; e++) {
-		if (!strcmp(e->name, "udmabuf") && exporter_present(e)) {
-			ASSERT_OK(dmabuf_alloc(&self->d, e, self->other.size));
-		}
-	}
-	if (self->d.fd < 0)
+	if (!e->present())
 		SKIP(return, "no udmabuf: enable CONFIG_UDMABUF, make /dev/udmabuf accessible");
+
+	dmabuf_free(&self->d);
+	ASSERT_OK(dmabuf_alloc(&self->d, e, self->other.size));
 
 	addr = physical_address(&self->d);
 	if (!addr)

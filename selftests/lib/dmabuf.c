@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <drm/drm.h>
 #include <linux/dma-heap.h>
 #include <linux/sync_file.h>
 #include <linux/udmabuf.h>
@@ -23,9 +24,9 @@ size_t page_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-static size_t round_up_page(size_t size)
+static size_t round_up(size_t size, size_t unit)
 {
-	return (size + page_size() - 1) & ~(page_size() - 1);
+	return (size + unit - 1) / unit * unit;
 }
 
 /* ioctl() that returns a negative errno and restarts after a signal. */
@@ -93,22 +94,49 @@ static int heap_alloc(const char *path, struct dmabuf *d, size_t size)
 
 #define SYSTEM_HEAP	"/dev/dma_heap/system"
 
+static bool system_heap_present(void)
+{
+	return !access(SYSTEM_HEAP, R_OK | W_OK);
+}
+
 static int system_heap_alloc(struct dmabuf *d, size_t size)
 {
 	return heap_alloc(SYSTEM_HEAP, d, size);
 }
 
-/**
- * memfd_for_udmabuf() - Create a memfd that udmabuf takes
- * @size: size in bytes
- *
- * Return: the descriptor, or a negative errno.
- */
-int memfd_for_udmabuf(size_t size)
+/* The heap of contiguous memory, under the names that it goes by */
+static const char *cma_heap(void)
+{
+	static const char * const heaps[] = {
+		"/dev/dma_heap/default_cma_region", "/dev/dma_heap/linux,cma",
+		"/dev/dma_heap/reserved", "/dev/dma_heap/default-pool",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(heaps); i++) {
+		if (!access(heaps[i], R_OK | W_OK))
+			return heaps[i];
+	}
+
+	return NULL;
+}
+
+static bool cma_heap_present(void)
+{
+	return cma_heap();
+}
+
+static int cma_heap_alloc(struct dmabuf *d, size_t size)
+{
+	return heap_alloc(cma_heap(), d, size);
+}
+
+static int sealed_memfd(size_t size, unsigned int flags)
 {
 	int fd, err;
 
-	fd = memfd_create("iio-dmabuf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	fd = memfd_create("iio-dmabuf", MFD_CLOEXEC | MFD_ALLOW_SEALING |
+					flags);
 	if (fd < 0)
 		return -errno;
 
@@ -119,6 +147,17 @@ int memfd_for_udmabuf(size_t size)
 	}
 
 	return fd;
+}
+
+/**
+ * memfd_for_udmabuf() - Create a memfd that udmabuf takes
+ * @size: size in bytes
+ *
+ * Return: the descriptor, or a negative errno.
+ */
+int memfd_for_udmabuf(size_t size)
+{
+	return sealed_memfd(size, 0);
 }
 
 #define UDMABUF		"/dev/udmabuf"
@@ -199,12 +238,16 @@ int dmabuf_from_memfd(struct dmabuf *d, int memfd, size_t offset, size_t size)
 	return dmabuf_adopt(d);
 }
 
-static int udmabuf_alloc(struct dmabuf *d, size_t size)
+static bool udmabuf_present(void)
 {
-	int memfd, ret;
+	return !access(UDMABUF, R_OK | W_OK);
+}
 
-	size = round_up_page(size);
-	memfd = memfd_for_udmabuf(size);
+/* A DMABUF of the first @size bytes of @memfd, which it then owns. */
+static int dmabuf_own_memfd(struct dmabuf *d, int memfd, size_t size)
+{
+	int ret;
+
 	if (memfd < 0)
 		return memfd;
 
@@ -219,16 +262,153 @@ static int udmabuf_alloc(struct dmabuf *d, size_t size)
 	return 0;
 }
 
+static int udmabuf_alloc(struct dmabuf *d, size_t size)
+{
+	size = round_up(size, page_size());
+
+	return dmabuf_own_memfd(d, sealed_memfd(size, 0), size);
+}
+
+static size_t huge_page_size(void)
+{
+	size_t kib = 0;
+	char line[128];
+	FILE *f;
+
+	f = fopen("/proc/meminfo", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Hugepagesize: %zu kB", &kib) == 1)
+			break;
+	}
+	if (f)
+		fclose(f);
+
+	return kib * 1024;
+}
+
+static int hugetlb_alloc(struct dmabuf *d, size_t size)
+{
+	size_t huge = huge_page_size();
+
+	if (!huge)
+		return -ENODEV;
+
+	size = round_up(size, page_size());
+
+	return dmabuf_own_memfd(d, sealed_memfd(round_up(size, huge),
+						MFD_HUGETLB), size);
+}
+
+/* There must be huge pages, and a udmabuf that takes them. */
+static bool hugetlb_present(void)
+{
+	struct dmabuf d = DMABUF_INIT;
+	bool present;
+
+	present = udmabuf_present() && !hugetlb_alloc(&d, page_size());
+	dmabuf_free(&d);
+
+	return present;
+}
+
+/* Return: a descriptor of the vgem device, or a negative errno. */
+int vgem_open(void)
+{
+	char path[32], name[8];
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < 16; i++) {
+		struct drm_version version = {
+			.name = name,
+			.name_len = sizeof(name) - 1,
+		};
+
+		snprintf(path, sizeof(path), "/dev/dri/card%u", i);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+
+		memset(name, 0, sizeof(name));
+		if (!xioctl(fd, DRM_IOCTL_VERSION, &version) &&
+		    !strcmp(name, "vgem"))
+			return fd;
+		close(fd);
+	}
+
+	return -ENODEV;
+}
+
+static bool vgem_present(void)
+{
+	int drm = vgem_open();
+
+	if (drm >= 0)
+		close(drm);
+
+	return drm >= 0;
+}
+
+static int vgem_export(int drm, size_t size)
+{
+	struct drm_mode_create_dumb create = {
+		.width = page_size(),
+		.height = round_up(size, page_size()) / page_size(),
+		.bpp = 8,
+	};
+	struct drm_prime_handle prime = { .flags = DRM_CLOEXEC | DRM_RDWR };
+	int ret;
+
+	ret = xioctl(drm, DRM_IOCTL_MODE_CREATE_DUMB, &create);
+	if (ret < 0)
+		return ret;
+
+	prime.handle = create.handle;
+	ret = xioctl(drm, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
+
+	return ret < 0 ? ret : prime.fd;
+}
+
+static int vgem_alloc(struct dmabuf *d, size_t size)
+{
+	int drm, ret;
+
+	drm = vgem_open();
+	if (drm < 0)
+		return drm;
+
+	/* The handle goes with the file, the DMABUF stays. */
+	ret = vgem_export(drm, size);
+	close(drm);
+	if (ret < 0)
+		return ret;
+
+	d->fd = ret;
+
+	return dmabuf_adopt(d);
+}
+
 const struct exporter exporters[] = {
-	{ "system", SYSTEM_HEAP, system_heap_alloc },
-	{ "udmabuf", UDMABUF, udmabuf_alloc },
+	{ "system", NULL, system_heap_present, system_heap_alloc },
+	{ "udmabuf", "D2", udmabuf_present, udmabuf_alloc },
+	{ "hugetlb", "D2", hugetlb_present, hugetlb_alloc },
+	{ "cma", NULL, cma_heap_present, cma_heap_alloc },
+	{ "vgem", "D3", vgem_present, vgem_alloc },
 };
 
 const size_t nr_exporters = ARRAY_SIZE(exporters);
 
-bool exporter_present(const struct exporter *e)
+/* Return: the exporter of that name, NULL if there is none. */
+const struct exporter *exporter_find(const char *name)
 {
-	return access(e->path, R_OK | W_OK) == 0;
+	size_t i;
+
+	for (i = 0; i < nr_exporters; i++) {
+		if (!strcmp(name, exporters[i].name))
+			return &exporters[i];
+	}
+
+	return NULL;
 }
 
 /**
@@ -242,9 +422,11 @@ const struct exporter *exporter_default(void)
 	const char *wanted = getenv("IIO_DMABUF_EXPORTER");
 	size_t i;
 
+	if (wanted)
+		return exporter_find(wanted);
+
 	for (i = 0; i < nr_exporters; i++) {
-		if (wanted ? !strcmp(wanted, exporters[i].name)
-			   : exporter_present(&exporters[i]))
+		if (exporters[i].present())
 			return &exporters[i];
 	}
 

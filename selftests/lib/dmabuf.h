@@ -35,20 +35,23 @@ struct dmabuf {
 /**
  * struct exporter - Where DMABUFs come from
  * @name: short name, part of test names
- * @path: device node
+ * @defect: of the known kernels, the one why SYNC does not reach the devices
+ * @present: whether this machine has it
  * @alloc: allocate a DMABUF of at least @size bytes
  */
 struct exporter {
 	const char *name;
-	const char *path;
+	const char *defect;
+	bool (*present)(void);
 	int (*alloc)(struct dmabuf *d, size_t size);
 };
 
 extern const struct exporter exporters[];
 extern const size_t nr_exporters;
 
-bool exporter_present(const struct exporter *e);
 const struct exporter *exporter_default(void);
+const struct exporter *exporter_find(const char *name);
+int vgem_open(void);
 
 size_t page_size(void);
 

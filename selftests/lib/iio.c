@@ -534,14 +534,14 @@ int iio_discover(void)
 
 	if (wanted && !e) {
 		snprintf(discover_error, sizeof(discover_error),
-			 "IIO_DMABUF_EXPORTER=%s is neither system nor udmabuf",
+			 "IIO_DMABUF_EXPORTER=%s is none of system, udmabuf, hugetlb, cma and vgem",
 			 wanted);
 		return -EINVAL;
 	}
 
 	if (!e) {
 		snprintf(discover_error, sizeof(discover_error),
-			 "neither /dev/dma_heap/system nor /dev/udmabuf can be opened to get DMABUFs: not root, or not in this kernel");
+			 "nothing to get DMABUFs from, /dev/dma_heap/system and /dev/udmabuf among others cannot be opened: not root, or not in this kernel");
 		return -ENODEV;
 	}
 

@@ -295,7 +295,7 @@ const struct dut_variant *dut_variant_next(unsigned int which, size_t *i)
 	for (n = (*i)++; nth_dut(which, n / nr_exporters, &dut, &peer);
 	     n = (*i)++) {
 		e = &exporters[n % nr_exporters];
-		if (exporter_present(e))
+		if (e->present())
 			return variant_new(dut, peer, e, true);
 	}
 

@@ -25,6 +25,7 @@
 
 #include "dmabuf.h"
 #include "iio.h"
+#include "loop.h"
 #include "requirements.h"
 #include "suite.h"
 
@@ -127,6 +128,9 @@ static inline bool dut_setup(struct __test_metadata *_metadata,
 
 	if (!variant)
 		SKIP(return false, "no buffer for this test on this machine");
+
+	if (variant->loopback && loop_unfit())
+		SKIP(return false, "%s", loop_unfit());
 
 	return true;
 }

@@ -8,10 +8,12 @@
 
 #include "kselftest.h"
 
+#include "loop.h"
 #include "requirements.h"
 #include "suite.h"
 
 static struct test_reqs *all_reqs;
+static bool needs_loopback;
 
 /* Find the buffers, once: what the variants of the fixtures are made of. */
 static int discover_once(void)
@@ -39,6 +41,8 @@ int suite_init(void)
 	if (!ret && iio_dut_next(NULL)) {
 		/* Tests run in children, which do not come by there. */
 		atexit(iio_restore);
+		if (needs_loopback)
+			loop_probe(iio_loopback_out(), iio_loopback_in());
 		return 0;
 	}
 
@@ -191,10 +195,12 @@ unsigned int kernel_version(void)
 
 /* --- variants --- */
 
-static struct dut_variant *variant_new(const struct iio_dut *dut,
+static struct dut_variant *variant_new(unsigned int which,
+				       const struct iio_dut *dut,
 				       const struct iio_dut *peer,
-				       const struct exporter *e, bool name_it)
+				       const struct exporter *e)
 {
+	bool name_it = which & DUT_EXPORTERS;
 	struct dut_variant *v;
 
 	v = calloc(1, sizeof(*v));
@@ -206,6 +212,8 @@ static struct dut_variant *variant_new(const struct iio_dut *dut,
 	v->dut = dut;
 	v->peer = peer;
 	v->exporter = e;
+	v->loopback = which & DUT_LOOPBACK;
+	needs_loopback |= v->loopback;
 	snprintf(v->name, sizeof(v->name), "%s%s%s%s%s", dut->name,
 		 peer ? "+" : "", peer ? peer->name : "", name_it ? "+" : "",
 		 name_it ? e->name : "");
@@ -213,17 +221,35 @@ static struct dut_variant *variant_new(const struct iio_dut *dut,
 	return v;
 }
 
-/*
- * The first output and input buffer of different devices: the node of a device
- * opens only once, and only one of its buffers can be enabled.
- */
-static bool first_pair(const struct iio_dut **out, const struct iio_dut **in)
+/* Walk the buffers of one direction, and @also after them. */
+static const struct iio_dut *next_of(const struct iio_dut *prev, bool output,
+				     const struct iio_dut *also)
 {
-	for (*out = NULL; (*out = iio_dut_next(*out)); ) {
-		if (!(*out)->output)
-			continue;
-		for (*in = NULL; (*in = iio_dut_next(*in)); ) {
-			if (!(*in)->output && strcmp((*in)->dir, (*out)->dir))
+	const struct iio_dut *dut = prev;
+
+	if (also && prev == also)
+		return NULL;
+
+	while ((dut = iio_dut_next(dut))) {
+		if (dut->output == output && dut != also)
+			return dut;
+	}
+
+	return also;
+}
+
+/*
+ * The first two buffers of different devices: the node of a device opens only
+ * once, and only one of its buffers can be enabled.
+ */
+static bool first_pair(const struct iio_dut **dut, bool output,
+		       const struct iio_dut **peer, bool peer_output,
+		       const struct iio_dut *also)
+{
+	for (*dut = NULL; (*dut = next_of(*dut, output, NULL)); ) {
+		for (*peer = NULL;
+		     (*peer = next_of(*peer, peer_output, also)); ) {
+			if (strcmp((*peer)->dir, (*dut)->dir))
 				return true;
 		}
 	}
@@ -239,7 +265,15 @@ static bool nth_dut(unsigned int which, size_t n, const struct iio_dut **dut,
 	*peer = NULL;
 
 	if (which & DUT_PAIR)
-		return n == 0 && first_pair(dut, peer);
+		return n == 0 && first_pair(dut, true, peer, false, NULL);
+
+	if (which & DUT_INPUTS)
+		return n == 0 && first_pair(dut, false, peer, false,
+					    iio_loopback_in());
+
+	if (which & DUT_OUTPUTS)
+		return n == 0 && first_pair(dut, true, peer, true,
+					    iio_loopback_out());
 
 	if (which & DUT_LOOPBACK) {
 		*dut = iio_loopback_out();
@@ -289,14 +323,14 @@ const struct dut_variant *dut_variant_next(unsigned int which, size_t *i)
 
 	if (!(which & DUT_EXPORTERS))
 		return nth_dut(which, (*i)++, &dut, &peer) ?
-			variant_new(dut, peer, exporter_default(), false) :
+			variant_new(which, dut, peer, exporter_default()) :
 			NULL;
 
 	for (n = (*i)++; nth_dut(which, n / nr_exporters, &dut, &peer);
 	     n = (*i)++) {
 		e = &exporters[n % nr_exporters];
 		if (e->present())
-			return variant_new(dut, peer, e, true);
+			return variant_new(which, dut, peer, e);
 	}
 
 	return NULL;

@@ -34,15 +34,17 @@ const struct test_reqs *test_reqs_find(const char *fixture, const char *test);
 /**
  * struct dut_variant - What one variant of a fixture runs on
  * @name: name of the variant
- * @dut: the buffer; of a pair the output one
- * @peer: of a pair the input one
+ * @dut: the buffer; of a pair the output one, or the one that runs by itself
+ * @peer: of a pair the other one
  * @exporter: where the test gets its DMABUFs
+ * @loopback: the pair is the one of IIO_DMABUF_LOOPBACK
  */
 struct dut_variant {
 	char name[2 * IIO_NAME_MAX + 32];
 	const struct iio_dut *dut;
 	const struct iio_dut *peer;
 	const struct exporter *exporter;
+	bool loopback;
 };
 
 /* Which variants a fixture has */
@@ -52,6 +54,8 @@ struct dut_variant {
 #define DUT_LOOPBACK	0x04	/* the pair of IIO_DMABUF_LOOPBACK */
 #define DUT_PAIR	0x08	/* an output and an input of two devices */
 #define DUT_EXPORTERS	0x10	/* each of the above with each exporter */
+#define DUT_INPUTS	0x20	/* inputs of two devices */
+#define DUT_OUTPUTS	0x40	/* outputs of two devices */
 
 int variant_alloc(struct dmabuf *d, const struct dut_variant *v);
 const struct dut_variant *dut_variant_next(unsigned int which, size_t *i);

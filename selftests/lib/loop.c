@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "loop.h"
+
+/* The largest block to measure with, and how long is long enough */
+#define PROBE_MOST	0x100000
+#define PROBE_NS	200000000ull
+
+#define INPUT_ALONE	"the input of the loopback pair fills DMABUFs while the output is disabled: tests need a pair that holds back"
+#define OUTPUT_ALONE	"the output of the loopback pair sends while the input is disabled: tests need a pair that holds back"
+
+/**
+ * struct trial - The loopback pair
+ * @out: output buffer
+ * @in: input buffer
+ * @tx: what the output sends
+ * @rx: what the input fills
+ */
+struct trial {
+	struct iio_buf out;
+	struct iio_buf in;
+	struct dmabuf tx;
+	struct dmabuf rx;
+};
+
+static uint64_t bytes_per_second = UINT64_MAX;
+static const char *unfit;
+
+static void trial_free(struct trial *p)
+{
+	dmabuf_free(&p->tx);
+	dmabuf_free(&p->rx);
+}
+
+/* Have DMABUFs of @len bytes attached, in place of those before. */
+static int trial_attach(struct trial *p, size_t len)
+{
+	if (p->tx.fd >= 0) {
+		iio_detach(p->out.fd, p->tx.fd);
+		iio_detach(p->in.fd, p->rx.fd);
+	}
+	trial_free(p);
+
+	return dmabuf_alloc(&p->tx, exporter_default(), len) ?:
+	       dmabuf_alloc(&p->rx, exporter_default(), len) ?:
+	       iio_attach(p->out.fd, p->tx.fd) ?:
+	       iio_attach(p->in.fd, p->rx.fd);
+}
+
+static void trial_stop(const struct trial *p)
+{
+	iio_disable(p->out.dut);
+	iio_disable(p->in.dut);
+}
+
+/* Return: nanoseconds that @len bytes take, 0 if they do not go through. */
+static uint64_t trial_measure(struct trial *p, size_t len)
+{
+	int in = -1, out = -1;
+	uint64_t start, ns = 0;
+
+	if (!trial_attach(p, len)) {
+		in = iio_enqueue_fence(&p->in, &p->rx, len);
+		out = iio_enqueue_fence(&p->out, &p->tx, len);
+	}
+	if (in >= 0 && out >= 0 && !iio_enable(p->in.dut)) {
+		start = now_ns();
+		if (!iio_enable(p->out.dut) && sync_file_wait(out) == 1 &&
+		    sync_file_wait(in) == 1)
+			ns = now_ns() - start;
+	}
+	trial_stop(p);
+
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+
+	return ns;
+}
+
+/*
+ * Whether a transfer of @b alone ends, with the other side disabled, in more
+ * than the time that it takes with both.
+ */
+static bool runs_alone(const struct trial *p, const struct iio_buf *b,
+		       const struct dmabuf *d, unsigned int ms)
+{
+	bool ended = false;
+	int fence;
+
+	fence = iio_enqueue_fence(b, d, d->size);
+	if (fence >= 0 && !iio_enable(b->dut))
+		ended = fd_poll(fence, POLLIN, ms) == POLLIN &&
+			sync_file_status(fence) == 1;
+	trial_stop(p);
+	if (fence >= 0)
+		close(fence);
+
+	return ended;
+}
+
+/**
+ * loop_probe() - Learn about the loopback pair, once
+ * @out: output buffer
+ * @in: input buffer
+ *
+ * What goes wrong in here is for the tests to find.
+ */
+void loop_probe(const struct iio_dut *out, const struct iio_dut *in)
+{
+	struct trial p = {
+		IIO_BUF_INIT, IIO_BUF_INIT, DMABUF_INIT, DMABUF_INIT,
+	};
+	size_t unit = iio_good_length(out, in), len = unit;
+	uint64_t first, rate, ns;
+	unsigned int ms;
+
+	if (iio_buf_open(&p.out, out) || iio_buf_open(&p.in, in))
+		goto out;
+
+	first = trial_measure(&p, unit);
+	if (!first)
+		goto out;
+
+	ms = 2 * first / 1000000 + 20;
+	if (runs_alone(&p, &p.in, &p.rx, ms))
+		unfit = INPUT_ALONE;
+	else if (runs_alone(&p, &p.out, &p.tx, ms))
+		unfit = OUTPUT_ALONE;
+
+	/* A busy machine makes a pair look slow, but never fast. */
+	bytes_per_second = 0;
+	for (ns = first; ns; ns = trial_measure(&p, len)) {
+		rate = len * 1000000000ull / ns;
+		if (rate > bytes_per_second)
+			bytes_per_second = rate;
+		if (ns >= PROBE_NS || len >= PROBE_MOST)
+			break;
+		len *= 4;
+	}
+	printf("# %s to %s: %" PRIu64 " KiB/s\n", out->name, in->name,
+	       bytes_per_second / 1024);
+out:
+	iio_buf_close(&p.out);
+	iio_buf_close(&p.in);
+	trial_free(&p);
+}
+
+/* Return: why nothing can be tested on this pair, NULL if it can. */
+const char *loop_unfit(void)
+{
+	return unfit;
+}
+
+/**
+ * loop_moves_within() - How much a test can afford to transfer
+ * @ms: time that it has
+ * @most: what it would do on a fast device
+ *
+ * Return: bytes, @most at most; may be less than any buffer takes.
+ */
+size_t loop_moves_within(unsigned int ms, size_t most)
+{
+	uint64_t bytes = bytes_per_second / 1000 * ms;
+
+	return bytes < most ? bytes : most;
+}

@@ -3,11 +3,17 @@
  * The bytes: all of them, in order, nowhere else. What an output buffer sends
  * is compared with what the input buffer of a loopback pair receives, for each
  * exporter; single buffers are checked for what they must leave alone.
+ *
+ * How much is transferred follows from what the pair and the DMA mapping can
+ * do: devices may refuse long or scattered DMABUFs, and may be slow.
  */
 
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/conformance.h"
@@ -15,16 +21,12 @@
 /* What a transfer must not touch, and must replace, on an input buffer */
 #define POISON		0xa5
 
-/* Smallest length that both buffers take. */
-static size_t pair_align(const struct dut_variant *v)
-{
-	size_t align = v->dut->align;
+/* What an output buffer must not send */
+#define STALE		0x5a
 
-	while (align % v->peer->align)
-		align += v->dut->align;
-
-	return align;
-}
+/* Milliseconds that one transfer, and that one test, may need on the wire */
+#define TRANSFER_MS	2000
+#define TEST_MS		10000
 
 /* --- one transfer from end to end --- */
 
@@ -65,10 +67,11 @@ static void wait_for_both(int a, int b)
 		fd_poll(pfd[0].revents ? b : a, POLLIN, DEADLINE_MS);
 }
 
-/* What hardware or its driver may say of a length or a scatter list */
+/* What hardware, its driver or the DMA mapping may say of a DMABUF */
 static bool is_refusal(int ret)
 {
-	return ret == -EINVAL || ret == -ENOMEM;
+	return ret == -EINVAL || ret == -ENOMEM || ret == -EIO ||
+	       ret == -ENOSPC;
 }
 
 /**
@@ -85,17 +88,49 @@ struct ends {
 	const struct dmabuf *rx;
 };
 
+static int attach_ends(const struct ends *e)
+{
+	int ret;
+
+	ret = iio_attach(e->out->fd, e->tx->fd);
+	if (ret)
+		return ret;
+
+	ret = iio_attach(e->in->fd, e->rx->fd);
+	if (ret)
+		iio_detach(e->out->fd, e->tx->fd);
+
+	return ret;
+}
+
+static int detach_ends(const struct ends *e)
+{
+	return iio_detach(e->out->fd, e->tx->fd) ?:
+	       iio_detach(e->in->fd, e->rx->fd);
+}
+
+static int fill(const struct dmabuf *d, size_t len, uint64_t seed)
+{
+	int ret;
+
+	ret = dmabuf_sync(d->fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_WRITE);
+	if (ret)
+		return ret;
+
+	pattern_fill(d->map, len, seed);
+
+	return dmabuf_sync(d->fd, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE);
+}
+
 /*
- * Send @len bytes, with both buffers disabled before and after. Return: false
- * if a device refuses, at ENQUEUE or with the fence, which it may.
+ * Send @len bytes of what is attached, with both buffers disabled before and
+ * after. Return: false if a device refuses, at ENQUEUE or with the fence, which
+ * it may.
  */
-static bool send(struct __test_metadata *_metadata, const struct ends *e,
-		 size_t len)
+static bool send_attached(struct __test_metadata *_metadata,
+			  const struct ends *e, size_t len)
 {
 	int in, out;
-
-	ASSERT_OK(iio_attach(e->out->fd, e->tx->fd));
-	ASSERT_OK(iio_attach(e->in->fd, e->rx->fd));
 
 	in = iio_enqueue_fence(e->in, e->rx, len);
 	EXPECT_ERRNO(in, OK, EINVAL);
@@ -112,9 +147,6 @@ static bool send(struct __test_metadata *_metadata, const struct ends *e,
 	ASSERT_OK(iio_disable(e->in->dut));
 	in = fence_result(in);
 	out = fence_result(out);
-
-	ASSERT_OK(iio_detach(e->out->fd, e->tx->fd));
-	ASSERT_OK(iio_detach(e->in->fd, e->rx->fd));
 	if (is_refusal(in) || is_refusal(out))
 		return false;
 
@@ -128,13 +160,37 @@ static bool send(struct __test_metadata *_metadata, const struct ends *e,
 	return true;
 }
 
+/* send_attached(), with ATTACH before and DETACH after */
+static bool send(struct __test_metadata *_metadata, const struct ends *e,
+		 size_t len)
+{
+	bool sent;
+	int ret;
+
+	ret = attach_ends(e);
+	if (is_refusal(ret))
+		return false;
+
+	ASSERT_OK(ret);
+	sent = send_attached(_metadata, e, len);
+	ASSERT_OK(detach_ends(e));
+
+	return sent;
+}
+
+static void expect_received(struct __test_metadata *_metadata,
+			    const struct dmabuf *d, size_t len, uint64_t seed)
+{
+	ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ));
+	expect_pattern(_metadata, d->map, len, seed);
+	ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ));
+}
+
 /* Send a pattern, and look at what has come and what should not have. */
 static bool round_trip(struct __test_metadata *_metadata, const struct ends *e,
 		       size_t len, uint64_t seed)
 {
-	ASSERT_OK(dmabuf_begin_cpu(e->tx));
-	pattern_fill(e->tx->map, len, seed);
-	ASSERT_OK(dmabuf_end_cpu(e->tx));
+	ASSERT_OK(fill(e->tx, len, seed));
 	ASSERT_OK(dmabuf_poison(e->rx, POISON));
 
 	if (!send(_metadata, e, len))
@@ -149,94 +205,244 @@ static bool round_trip(struct __test_metadata *_metadata, const struct ends *e,
 	return true;
 }
 
-/* A pair whose ends each own a few DMABUFs */
+/* Ends that each own a few DMABUFs */
 #define DEPTH	8
 
-FIXTURE(data) {
+/**
+ * struct rig - A pair and its DMABUFs
+ * @out: output buffer
+ * @in: input buffer
+ * @tx: DMABUFs for the output buffer
+ * @rx: DMABUFs for the input buffer
+ * @exporter: where they come from
+ * @align: smallest length that both buffers take
+ * @unit: a number of pages that both buffers take
+ */
+struct rig {
 	struct iio_buf out;
 	struct iio_buf in;
 	struct dmabuf tx[DEPTH];
 	struct dmabuf rx[DEPTH];
+	const struct exporter *exporter;
 	size_t align;
+	size_t unit;
+};
+
+static void rig_init(struct rig *r)
+{
+	size_t i;
+
+	r->out = (struct iio_buf)IIO_BUF_INIT;
+	r->in = (struct iio_buf)IIO_BUF_INIT;
+	for (i = 0; i < DEPTH; i++) {
+		r->tx[i] = (struct dmabuf)DMABUF_INIT;
+		r->rx[i] = (struct dmabuf)DMABUF_INIT;
+	}
+}
+
+static void rig_setup(struct __test_metadata *_metadata, struct rig *r,
+		      const struct dut_variant *v)
+{
+	r->exporter = v->exporter;
+	r->unit = iio_good_length(v->dut, v->peer);
+	r->align = v->dut->align;
+	while (r->align % v->peer->align)
+		r->align += v->dut->align;
+
+	ASSERT_OK(iio_buf_open(&r->out, v->dut));
+	ASSERT_OK(iio_buf_open(&r->in, v->peer));
+}
+
+static void rig_teardown(struct rig *r)
+{
+	size_t i;
+
+	iio_buf_close(&r->out);
+	iio_buf_close(&r->in);
+	for (i = 0; i < DEPTH; i++) {
+		dmabuf_free(&r->tx[i]);
+		dmabuf_free(&r->rx[i]);
+	}
+}
+
+static struct ends nth_ends(const struct rig *r, size_t n)
+{
+	return (struct ends){ &r->out, &r->tx[n], &r->in, &r->rx[n] };
+}
+
+/* Allocate the @n-th DMABUF of each end and try whether they can be attached */
+static int alloc_ends(struct rig *r, size_t n, size_t size)
+{
+	const struct ends e = nth_ends(r, n);
+	int ret;
+
+	ret = dmabuf_alloc(&r->tx[n], r->exporter, size) ?:
+	      dmabuf_alloc(&r->rx[n], r->exporter, size) ?:
+	      attach_ends(&e);
+	if (!ret)
+		return detach_ends(&e);
+
+	dmabuf_free(&r->tx[n]);
+	dmabuf_free(&r->rx[n]);
+
+	return ret;
+}
+
+static size_t whole_units(const struct rig *r, size_t size)
+{
+	return size > r->unit ? size - size % r->unit : r->unit;
+}
+
+/*
+ * Allocate one DMABUF of @size bytes for each end, or as much of it as there is
+ * memory and the devices can do. Return: false if the test was skipped.
+ */
+static bool one_each(struct __test_metadata *_metadata, struct rig *r,
+		     size_t size, struct ends *e)
+{
+	int ret;
+
+	*e = nth_ends(r, 0);
+	size = whole_units(r, loop_moves_within(TRANSFER_MS, size));
+	while (is_refusal(ret = alloc_ends(r, 0, size)) && size > r->unit)
+		size = whole_units(r, size / 2);
+
+	if (ret == -ENOMEM)
+		SKIP(return false, "not enough memory for two %s DMABUFs of %zu bytes",
+		     r->exporter->name, size);
+	if (is_refusal(ret))
+		SKIP(return false, "the devices refuse %s DMABUFs of %zu bytes",
+		     r->exporter->name, size);
+	ASSERT_OK(ret);
+
+	return true;
+}
+
+/* --- exporters whose SYNC does not reach the devices --- */
+
+/*
+ * One transfer between DMABUFs that are attached before the CPU has written
+ * what is to be sent: does one end show what it held before ATTACH, to the
+ * byte? That is what stays behind in memory, or in the bounce pages.
+ */
+static bool end_is_stale(struct __test_metadata *_metadata, struct rig *r,
+			 const struct exporter *tx, const struct exporter *rx)
+{
+	const struct ends e = nth_ends(r, 0);
+	bool stale = false;
+
+	ASSERT_OK(dmabuf_alloc(&r->tx[0], tx, r->unit));
+	ASSERT_OK(dmabuf_alloc(&r->rx[0], rx, r->unit));
+	ASSERT_OK(dmabuf_poison(e.tx, STALE));
+	ASSERT_OK(dmabuf_poison(e.rx, POISON));
+	ASSERT_OK(attach_ends(&e));
+	ASSERT_OK(fill(e.tx, r->unit, 1));
+
+	if (send_attached(_metadata, &e, r->unit)) {
+		ASSERT_OK(dmabuf_begin_cpu(e.rx));
+		stale = byte_mismatch(e.rx->map, r->unit, STALE) < 0 ||
+			byte_mismatch(e.rx->map, r->unit, POISON) < 0;
+		ASSERT_OK(dmabuf_end_cpu(e.rx));
+	}
+
+	ASSERT_OK(detach_ends(&e));
+	dmabuf_free(&r->tx[0]);
+	dmabuf_free(&r->rx[0]);
+
+	return stale;
+}
+
+/*
+ * The end of a test whose exporter is known not to bring data to and from
+ * devices that bounce it, where it indeed does not and the default exporter
+ * does. Everywhere else this does nothing.
+ */
+static void expect_synced(struct __test_metadata *_metadata, struct rig *r,
+			  const struct exporter *e)
+{
+	const struct exporter *good = exporter_default();
+	bool fresh;
+
+	if (!e->defect || e == good ||
+	    end_is_stale(_metadata, r, good, good))
+		return;
+
+	fresh = !end_is_stale(_metadata, r, e, good) &&
+		!end_is_stale(_metadata, r, good, e);
+	if (!fresh)
+		EXPECT_UNLESS(e->defect, fresh);
+}
+
+/* --- a pair, with the DMABUFs of each exporter --- */
+
+FIXTURE(data) {
+	struct rig r;
 };
 
 DUT_FIXTURE(data, DUT_LOOPBACK | DUT_EXPORTERS);
 
 FIXTURE_SETUP(data)
 {
-	size_t i;
-
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	for (i = 0; i < DEPTH; i++) {
-		self->tx[i] = (struct dmabuf)DMABUF_INIT;
-		self->rx[i] = (struct dmabuf)DMABUF_INIT;
-	}
-
+	rig_init(&self->r);
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	self->align = pair_align(&variant->v);
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
+	rig_setup(_metadata, &self->r, &variant->v);
+	expect_synced(_metadata, &self->r, variant->v.exporter);
 }
 
 FIXTURE_TEARDOWN(data)
 {
-	size_t i;
-
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	for (i = 0; i < DEPTH; i++) {
-		dmabuf_free(&self->tx[i]);
-		dmabuf_free(&self->rx[i]);
-	}
+	rig_teardown(&self->r);
 	dut_teardown(_metadata);
 }
 
-/* Allocate one DMABUF of @size bytes for each end. */
-static struct ends one_each(struct __test_metadata *_metadata,
-			    FIXTURE_DATA(data) *self,
-			    const struct dut_variant *v, size_t size)
+TEST_REQ(data, arrives_whole_and_in_order, "DATA-01", "DATA-02", "SHR-09")
 {
-	const struct ends e = {
-		&self->out, &self->tx[0], &self->in, &self->rx[0],
-	};
+	struct ends e;
 
-	ASSERT_OK(dmabuf_alloc(&self->tx[0], v->exporter, size));
-	ASSERT_OK(dmabuf_alloc(&self->rx[0], v->exporter, size));
+	if (!one_each(_metadata, &self->r, 16 * self->r.unit, &e))
+		return;
 
-	return e;
+	if (!round_trip(_metadata, &e, e.rx->size, 1))
+		SKIP(return, "the devices refuse %zu bytes", e.rx->size);
 }
 
-TEST_REQ(data, arrives_whole_and_in_order, "DATA-01", "DATA-02")
+/* Round trips of each length that fits; returns how many there were. */
+static unsigned int try_sizes(struct __test_metadata *_metadata, struct rig *r,
+			      const size_t *sizes, size_t nr_sizes)
 {
-	const size_t len = 16 * iio_good_length(variant->v.dut,
-						variant->v.peer);
-	const struct ends e = one_each(_metadata, self, &variant->v, len);
+	unsigned int taken = 0;
+	struct ends e;
+	size_t i, len;
 
-	if (!round_trip(_metadata, &e, len, 1))
-		SKIP(return, "the devices refuse %zu bytes", len);
+	if (!one_each(_metadata, r, sizes[nr_sizes - 1], &e))
+		return 0;
+
+	for (i = 0; i < nr_sizes; i++) {
+		/* Of a large alignment, the nearest length there is */
+		len = sizes[i] > r->align ? sizes[i] - sizes[i] % r->align :
+					    r->align;
+		if (len <= e.rx->size)
+			taken += round_trip(_metadata, &e, len, i);
+	}
+	dmabuf_free(&r->tx[0]);
+	dmabuf_free(&r->rx[0]);
+
+	return taken;
 }
 
 TEST_REQ(data, every_kind_of_size, "DATA-07")
 {
-	const size_t align = self->align, page = page_size();
-	const size_t sizes[] = {
+	const size_t align = self->r.align, page = page_size();
+	const size_t small[] = {
 		1, page - align, page, page + align, 65536 - align, 65536,
-		65536 + align, 1 << 20, 16 << 20,
+		65536 + align,
 	};
-	const struct ends e = one_each(_metadata, self, &variant->v, 16 << 20);
-	unsigned int taken = 0;
-	size_t i, len;
+	const size_t large[] = { 1 << 20, 16 << 20 };
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		/* Of a large alignment, the nearest length there is */
-		len = sizes[i] > align ? sizes[i] - sizes[i] % align : align;
-		if (len <= e.rx->size)
-			taken += round_trip(_metadata, &e, len, i);
-	}
-	EXPECT_LT(0, taken) {
+	EXPECT_LT(0, try_sizes(_metadata, &self->r, small, ARRAY_SIZE(small)) +
+		     try_sizes(_metadata, &self->r, large, ARRAY_SIZE(large))) {
 		TH_LOG("the devices refused every length");
 	}
 }
@@ -247,16 +453,19 @@ TEST_REQ(data, every_kind_of_size, "DATA-07")
  */
 TEST_REQ(data, ends_inside_an_sg_entry, "DATA-05")
 {
-	const size_t unit = iio_good_length(variant->v.dut, variant->v.peer);
-	const struct ends e = one_each(_metadata, self, &variant->v, 4 * unit);
+	const size_t unit = self->r.unit, align = self->r.align;
 	unsigned int taken = 0;
+	struct ends e;
 	size_t edge, i;
 
-	for (edge = unit; edge <= 3 * unit; edge += unit) {
+	if (!one_each(_metadata, &self->r, 4 * unit, &e))
+		return;
+
+	for (edge = unit; edge + align <= e.rx->size; edge += unit) {
 		for (i = 0; i < 3; i++) {
 			taken += round_trip(_metadata, &e,
-					    edge - self->align +
-					    i * self->align, edge + i);
+					    edge - align + i * align,
+					    edge + i);
 		}
 	}
 	EXPECT_LT(0, taken) {
@@ -272,94 +481,500 @@ static void expect_done(struct __test_metadata *_metadata,
 	}
 }
 
-/* @total bytes through a ring: the stream has no seam between two DMABUFs. */
-static void stream(struct __test_metadata *_metadata,
-		   FIXTURE_DATA(data) *self, const struct dut_variant *v,
-		   size_t size, size_t total)
+/*
+ * @total bytes through a ring of up to @depth DMABUFs: the stream has no seam
+ * between two of them.
+ */
+static void stream(struct __test_metadata *_metadata, struct rig *r,
+		   size_t size, size_t total, size_t depth)
 {
-	const struct ends first = one_each(_metadata, self, v, size);
-	const size_t nr = total / size;
-	const size_t depth = nr < DEPTH ? nr : DEPTH;
-	size_t i, sent = 0, received = 0;
+	size_t i, nr, sent = 0, received = 0;
+	struct ends first;
 	struct dmabuf *d;
 
-	if (size % self->align || !send(_metadata, &first, size))
+	if (!one_each(_metadata, r, size, &first))
+		return;
+
+	size = first.rx->size;
+	nr = loop_moves_within(TEST_MS, total) / size;
+	if (nr < 2 * depth)
+		nr = size * depth < total ? 2 * depth : 4;
+	if (!send(_metadata, &first, size))
 		SKIP(return, "the devices refuse %zu bytes", size);
 
+	/* Where memory ends, a shorter ring will do. */
+	for (i = 1; i < depth; i++) {
+		if (alloc_ends(r, i, size))
+			break;
+	}
+	depth = i;
 	for (i = 0; i < depth; i++) {
-		if (i) {
-			ASSERT_OK(dmabuf_alloc(&self->tx[i], v->exporter,
-					       size));
-			ASSERT_OK(dmabuf_alloc(&self->rx[i], v->exporter,
-					       size));
-		}
-		ASSERT_OK(iio_attach(self->out.fd, self->tx[i].fd));
-		ASSERT_OK(iio_attach(self->in.fd, self->rx[i].fd));
+		const struct ends e = nth_ends(r, i);
+
+		ASSERT_OK(attach_ends(&e));
 	}
 
 	for (i = 0; i < depth; i++) {
-		ASSERT_OK(iio_enqueue(self->in.fd, self->rx[i].fd, size));
+		ASSERT_OK(iio_enqueue(r->in.fd, r->rx[i].fd, size));
 	}
-	ASSERT_OK(iio_enable(self->in.dut));
-	ASSERT_OK(iio_enable(self->out.dut));
+	ASSERT_OK(iio_enable(r->in.dut));
+	ASSERT_OK(iio_enable(r->out.dut));
 
 	for (; received < nr; received++) {
 		for (; sent < nr && sent < received + depth; sent++) {
-			d = &self->tx[sent % depth];
+			d = &r->tx[sent % depth];
 			expect_done(_metadata, d);
-			ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_START |
-						     DMA_BUF_SYNC_WRITE));
-			pattern_fill(d->map, size, sent);
-			ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_END |
-						     DMA_BUF_SYNC_WRITE));
-			ASSERT_OK(iio_enqueue(self->out.fd, d->fd, size));
+			ASSERT_OK(fill(d, size, sent));
+			ASSERT_OK(iio_enqueue(r->out.fd, d->fd, size));
 		}
 
-		d = &self->rx[received % depth];
+		d = &r->rx[received % depth];
 		expect_done(_metadata, d);
-		ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_START |
-					     DMA_BUF_SYNC_READ));
-		expect_pattern(_metadata, d->map, size, received);
-		ASSERT_OK(dmabuf_sync(d->fd, DMA_BUF_SYNC_END |
-					     DMA_BUF_SYNC_READ));
+		expect_received(_metadata, d, size, received);
 		ASSERT_EQ(KSFT_PASS, _metadata->exit_code) {
 			TH_LOG("in transfer %zu of %zu", received, nr);
 		}
-		ASSERT_OK(iio_enqueue(self->in.fd, d->fd, size));
+		ASSERT_OK(iio_enqueue(r->in.fd, d->fd, size));
 	}
 }
 
-TEST_REQ(data, streams_in_small_blocks, "DATA-03")
+TEST_REQ(data, streams, "DATA-03")
 {
-	stream(_metadata, self, &variant->v, 4096, 64 << 20);
-}
-
-TEST_REQ(data, streams_in_medium_blocks, "DATA-03")
-{
-	stream(_metadata, self, &variant->v, 65536, 64 << 20);
-}
-
-TEST_REQ(data, streams_in_large_blocks, "DATA-03")
-{
-	stream(_metadata, self, &variant->v, 1 << 20, 64 << 20);
-}
-
-TEST_REQ(data, streams_in_huge_blocks, "DATA-03")
-{
-	stream(_metadata, self, &variant->v, 16 << 20, 64 << 20);
+	stream(_metadata, &self->r, 65536, 8 << 20, DEPTH);
 }
 
 TEST_REQ(data, output_memory_stays_as_it_was, "DATA-09")
 {
-	const size_t len = 4 * iio_good_length(variant->v.dut, variant->v.peer);
-	const struct ends e = one_each(_metadata, self, &variant->v, len);
+	struct ends e;
 
-	if (!round_trip(_metadata, &e, len, 9))
+	if (!one_each(_metadata, &self->r, 4 * self->r.unit, &e))
+		return;
+
+	if (!round_trip(_metadata, &e, e.tx->size, 9))
+		SKIP(return, "the devices refuse %zu bytes", e.tx->size);
+
+	expect_received(_metadata, e.tx, e.tx->size, 9);
+}
+
+#define SYNC_ROUNDS	4
+
+/* Attached for all of it, so that nothing but SYNC can move the data. */
+TEST_REQ(data, cpu_access_reaches_the_devices, "SYN-11", "SYN-13")
+{
+	uint64_t round;
+	struct ends e;
+
+	if (!one_each(_metadata, &self->r, self->r.unit, &e))
+		return;
+
+	ASSERT_OK(attach_ends(&e));
+	for (round = 1; round <= SYNC_ROUNDS; round++) {
+		ASSERT_OK(fill(e.tx, e.tx->size, round));
+		if (!send_attached(_metadata, &e, e.tx->size))
+			SKIP(return, "the devices refuse %zu bytes",
+			     e.tx->size);
+		expect_received(_metadata, e.rx, e.rx->size, round);
+	}
+}
+
+/* What others have left in the memory must be gone before it is handed out. */
+TEST_REQ(data, new_memory_reads_zero, "DATA-17")
+{
+	struct ends e;
+	size_t len;
+
+	if (!one_each(_metadata, &self->r, 4 * self->r.unit, &e))
+		return;
+
+	ASSERT_OK(dmabuf_poison(e.tx, POISON));
+	ASSERT_OK(dmabuf_poison(e.rx, POISON));
+	len = e.tx->size;
+	dmabuf_free(&self->r.tx[0]);
+	dmabuf_free(&self->r.rx[0]);
+	ASSERT_OK(alloc_ends(&self->r, 0, len));
+
+	expect_byte(_metadata, e.tx, 0, e.tx->size, 0);
+	len = self->r.align;
+	ASSERT_OK(fill(e.tx, len, 17));
+	if (!send(_metadata, &e, len))
 		SKIP(return, "the devices refuse %zu bytes", len);
 
-	ASSERT_OK(dmabuf_begin_cpu(e.tx));
-	expect_pattern(_metadata, e.tx->map, len, 9);
-	ASSERT_OK(dmabuf_end_cpu(e.tx));
+	ASSERT_OK(dmabuf_begin_cpu(e.rx));
+	expect_pattern(_metadata, e.rx->map, len, 17);
+	expect_byte(_metadata, e.rx, len, e.rx->size, 0);
+	ASSERT_OK(dmabuf_end_cpu(e.rx));
+}
+
+/*
+ * Have a child map @d for itself and fill it with the pattern of @seed, or find
+ * it there. Return: its wait status, 0 if all went well.
+ */
+static int in_other_process(const struct dmabuf *d, bool find, uint64_t seed)
+{
+	struct dmabuf own = *d;
+	int status = -1;
+	pid_t child;
+
+	child = fork();
+	if (child) {
+		waitpid(child, &status, 0);
+		return status;
+	}
+
+	own.map = mmap(NULL, d->size, PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
+		       0);
+	if (own.map == MAP_FAILED)
+		_exit(1);
+	if (!find)
+		_exit(fill(&own, own.size, seed) != 0);
+
+	if (dmabuf_sync(own.fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ))
+		_exit(2);
+	_exit(pattern_mismatch(own.map, own.size, seed) < 0 ? 0 : 3);
+}
+
+TEST_REQ(data, other_process_sees_the_same, "DATA-15")
+{
+	struct ends e;
+
+	if (!one_each(_metadata, &self->r, self->r.unit, &e))
+		return;
+
+	ASSERT_OK(attach_ends(&e));
+	ASSERT_EQ(0, in_other_process(e.tx, false, 15));
+	if (!send_attached(_metadata, &e, e.tx->size))
+		SKIP(return, "the devices refuse %zu bytes", e.tx->size);
+
+	EXPECT_EQ(0, in_other_process(e.rx, true, 15)) {
+		TH_LOG("another process does not see what the input buffer received");
+	}
+	expect_received(_metadata, e.rx, e.rx->size, 15);
+	expect_received(_metadata, e.tx, e.tx->size, 15);
+}
+
+/* --- a pair, with DMABUFs of the default exporter --- */
+
+FIXTURE(data_pair) {
+	struct rig r;
+	int fence;
+};
+
+DUT_FIXTURE(data_pair, DUT_LOOPBACK);
+
+FIXTURE_SETUP(data_pair)
+{
+	rig_init(&self->r);
+	self->fence = -1;
+	if (!dut_setup(_metadata, &variant->v))
+		return;
+
+	rig_setup(_metadata, &self->r, &variant->v);
+}
+
+FIXTURE_TEARDOWN(data_pair)
+{
+	rig_teardown(&self->r);
+	if (self->fence >= 0)
+		close(self->fence);
+	dut_teardown(_metadata);
+}
+
+TEST_REQ(data_pair, streams_in_small_blocks, "DATA-03")
+{
+	stream(_metadata, &self->r, 4096, 8 << 20, DEPTH);
+}
+
+TEST_REQ(data_pair, streams_in_medium_blocks, "DATA-03")
+{
+	stream(_metadata, &self->r, 65536, 32 << 20, DEPTH);
+}
+
+TEST_REQ(data_pair, streams_in_large_blocks, "DATA-03")
+{
+	stream(_metadata, &self->r, 1 << 20, 64 << 20, DEPTH);
+}
+
+TEST_REQ(data_pair, streams_in_huge_blocks, "DATA-03")
+{
+	stream(_metadata, &self->r, 16 << 20, 64 << 20, DEPTH);
+}
+
+TEST_REQ(data_pair, queue_of_one, "DATA-18")
+{
+	stream(_metadata, &self->r, 65536, 1 << 20, 1);
+}
+
+TEST_REQ(data_pair, queue_of_two, "DATA-18")
+{
+	stream(_metadata, &self->r, 65536, 1 << 20, 2);
+}
+
+TEST_REQ(data_pair, queue_of_many, "DATA-18")
+{
+	stream(_metadata, &self->r, 65536, 1 << 20, DEPTH);
+}
+
+/* Half of what the input asks for comes, and then nothing. */
+TEST_REQ(data_pair, aborted_input_is_no_success, "DATA-10")
+{
+	struct rig *r = &self->r;
+	struct ends e;
+	size_t half;
+
+	if (!one_each(_metadata, r, 2 * r->unit, &e))
+		return;
+
+	half = whole_units(r, e.rx->size / 2);
+	if (half == e.rx->size)
+		SKIP(return, "the devices refuse %zu bytes", 2 * r->unit);
+
+	ASSERT_OK(attach_ends(&e));
+	ASSERT_OK(iio_enable(r->in.dut));
+	ASSERT_OK(iio_enable(r->out.dut));
+	self->fence = iio_enqueue_whole(e.in, e.rx);
+	ASSERT_OK(self->fence);
+	ASSERT_OK(fence_result(iio_enqueue_fence(e.out, e.tx, half)));
+	EXPECT_EQ(0, sync_file_status(self->fence)) {
+		TH_LOG("the input transfer of %zu bytes ended when %zu were sent",
+		       e.rx->size, half);
+	}
+
+	ASSERT_OK(iio_disable(r->in.dut));
+	EXPECT_ERRNO(fence_result(self->fence), EINTR, ENODEV) {
+		TH_LOG("half of the data is passed off as all of it");
+	}
+	self->fence = -1;
+}
+
+/* The input takes both transfers of the output in one. */
+TEST_REQ(data_pair, later_cpu_writes_are_sent_later, "DATA-12")
+{
+	struct rig *r = &self->r;
+	const struct ends e = nth_ends(r, 0);
+	size_t len = r->unit;
+	int ret;
+
+	ASSERT_OK(dmabuf_alloc(&r->tx[0], r->exporter, len));
+	ASSERT_OK(dmabuf_alloc(&r->rx[0], r->exporter, 2 * len));
+	ASSERT_OK(attach_ends(&e));
+	ASSERT_OK(fill(e.tx, len, 12));
+	ASSERT_OK(iio_enable(r->in.dut));
+	ASSERT_OK(iio_enable(r->out.dut));
+
+	self->fence = iio_enqueue_whole(e.in, e.rx);
+	ASSERT_OK(self->fence);
+	ASSERT_OK(fence_result(iio_enqueue_whole(e.out, e.tx)));
+	ASSERT_OK(fill(e.tx, len, 13));
+	ASSERT_OK(fence_result(iio_enqueue_whole(e.out, e.tx)));
+	ret = fence_result(self->fence);
+	self->fence = -1;
+	ASSERT_OK(ret);
+
+	ASSERT_OK(dmabuf_begin_cpu(e.rx));
+	expect_pattern(_metadata, e.rx->map, len, 12);
+	expect_pattern(_metadata, e.rx->map + len, len, 13);
+	ASSERT_OK(dmabuf_end_cpu(e.rx));
+}
+
+TEST_REQ(data_pair, each_length_of_one_dmabuf, "DATA-14")
+{
+	struct rig *r = &self->r;
+	unsigned int taken = 0;
+	struct ends e;
+	size_t i;
+
+	if (!one_each(_metadata, r, 4 * r->unit, &e))
+		return;
+
+	const size_t lengths[] = {
+		e.rx->size, r->align, r->unit, r->unit + r->align, e.rx->size,
+	};
+
+	ASSERT_OK(attach_ends(&e));
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		if (lengths[i] > e.rx->size)
+			continue;
+		ASSERT_OK(fill(e.tx, e.tx->size, i));
+		ASSERT_OK(dmabuf_poison(e.rx, POISON));
+		if (!send_attached(_metadata, &e, lengths[i]))
+			continue;
+		taken++;
+		ASSERT_OK(dmabuf_begin_cpu(e.rx));
+		expect_pattern(_metadata, e.rx->map, lengths[i], i);
+		if (lengths[i] < e.rx->size)
+			expect_byte(_metadata, e.rx, lengths[i], e.rx->size,
+				    POISON);
+		ASSERT_OK(dmabuf_end_cpu(e.rx));
+	}
+	EXPECT_LT(0, taken) {
+		TH_LOG("the devices refused every length");
+	}
+}
+
+/* --- the same bytes by read() and write() --- */
+
+/* What goes through DMABUFs there, and what must come out of read() of it */
+#define FILE_IO_SENT	65536
+#define FILE_IO_READ	32768
+
+FIXTURE(data_layout) {
+	struct rig r;
+	char length[2][16];
+	uint8_t *bytes;
+	int fence;
+};
+
+DUT_FIXTURE(data_layout, DUT_LOOPBACK);
+
+FIXTURE_SETUP(data_layout)
+{
+	const struct dut_variant *v = &variant->v;
+
+	rig_init(&self->r);
+	self->fence = -1;
+	if (!dut_setup(_metadata, &variant->v))
+		return;
+
+	rig_setup(_metadata, &self->r, v);
+	self->bytes = malloc(FILE_IO_SENT);
+	ASSERT_NE(NULL, self->bytes);
+	iio_buf_attr_read(v->dut, "length", self->length[0], 16);
+	iio_buf_attr_read(v->peer, "length", self->length[1], 16);
+	/* Scans, for blocks of less than what must come out */
+	iio_buf_attr_write(v->dut, "length", "512");
+	iio_buf_attr_write(v->peer, "length", "512");
+	ASSERT_OK(fd_set_nonblock(self->r.out.fd, true));
+	ASSERT_OK(fd_set_nonblock(self->r.in.fd, true));
+}
+
+FIXTURE_TEARDOWN(data_layout)
+{
+	iio_disable(variant->v.dut);
+	iio_disable(variant->v.peer);
+	iio_buf_attr_write(variant->v.dut, "length", self->length[0]);
+	iio_buf_attr_write(variant->v.peer, "length", self->length[1]);
+	rig_teardown(&self->r);
+	if (self->fence >= 0)
+		close(self->fence);
+	free(self->bytes);
+	dut_teardown(_metadata);
+}
+
+/*
+ * Enable a buffer for read() or write(): ATTACH fails with EBUSY then. The
+ * DMABUFs of an earlier user may keep it in DMABUF mode for a while.
+ */
+static int enable_file_io(const struct iio_buf *b, const struct dmabuf *d)
+{
+	int ret;
+
+	ret = iio_enable(b->dut) ?: iio_attach(b->fd, d->fd);
+	if (ret)
+		return ret;
+
+	iio_detach(b->fd, d->fd);
+	iio_disable(b->dut);
+
+	return 0;
+}
+
+static void expect_file_io(struct __test_metadata *_metadata,
+			   const struct iio_buf *b, const struct dmabuf *d)
+{
+	int ret;
+
+	wait_until((ret = enable_file_io(b, d)) != 0);
+	ASSERT_ERRNO(ret, EBUSY) {
+		TH_LOG("%s does not go back to file I/O mode", b->dut->name);
+	}
+}
+
+static ssize_t read_some(int fd, uint8_t *to, size_t len)
+{
+	ssize_t n;
+
+	wait_until((n = read(fd, to, len)) > 0 || errno != EAGAIN);
+
+	return n < 0 ? -errno : n;
+}
+
+/* DMABUFs are sent, read() gets them, with the channels in @scan. */
+static void expect_read(struct __test_metadata *_metadata, struct rig *r,
+			uint8_t *bytes, const uint64_t *scan)
+{
+	const struct dmabuf *d = &r->tx[0];
+	ssize_t n, got;
+
+	iio_scan_set(r->out.dut, scan);
+	iio_scan_set(r->in.dut, scan);
+	expect_file_io(_metadata, &r->in, &r->rx[0]);
+	ASSERT_OK(iio_attach(r->out.fd, d->fd));
+	ASSERT_OK(fill(d, FILE_IO_SENT, *scan));
+	ASSERT_OK(iio_enable(r->out.dut));
+	ASSERT_OK(iio_enqueue(r->out.fd, d->fd, FILE_IO_SENT));
+
+	for (got = 0; got < FILE_IO_READ; got += n) {
+		n = read_some(r->in.fd, bytes + got, FILE_IO_SENT - got);
+		ASSERT_LT(0, n) {
+			TH_LOG("read() returned %s after %zd bytes",
+			       errno_name(-n), got);
+		}
+	}
+	expect_pattern(_metadata, bytes, got, *scan);
+
+	ASSERT_OK(iio_disable(r->in.dut));
+	ASSERT_OK(iio_disable(r->out.dut));
+	ASSERT_OK(iio_detach(r->out.fd, d->fd));
+}
+
+TEST_REQ(data_layout, read_is_what_dmabufs_sent, "DATA-16")
+{
+	const uint64_t masks[] = { 1, UINT64_MAX };
+	struct rig *r = &self->r;
+	size_t i;
+
+	ASSERT_OK(alloc_ends(r, 0, FILE_IO_SENT));
+	for (i = 0; i < ARRAY_SIZE(masks); i++)
+		expect_read(_metadata, r, self->bytes, &masks[i]);
+}
+
+/* Write what the buffer takes; whether the DMABUF at the other end is full. */
+static bool write_some(int fd, const uint8_t *bytes, size_t chunk, size_t *done,
+		       int fence)
+{
+	ssize_t n = 0;
+
+	if (*done + chunk <= FILE_IO_SENT)
+		n = write(fd, bytes + *done, chunk);
+	if (n > 0)
+		*done += n;
+
+	return sync_file_status(fence);
+}
+
+TEST_REQ(data_layout, dmabufs_receive_what_write_sent, "DATA-16")
+{
+	const uint64_t first = 1;
+	struct rig *r = &self->r;
+	size_t done = 0;
+
+	ASSERT_OK(alloc_ends(r, 0, FILE_IO_READ));
+	iio_scan_set(r->out.dut, &first);
+	iio_scan_set(r->in.dut, &first);
+	expect_file_io(_metadata, &r->out, &r->tx[0]);
+	ASSERT_OK(iio_attach(r->in.fd, r->rx[0].fd));
+	ASSERT_OK(iio_enable(r->in.dut));
+	self->fence = iio_enqueue_fence(&r->in, &r->rx[0], FILE_IO_READ);
+	ASSERT_OK(self->fence);
+
+	pattern_fill(self->bytes, FILE_IO_SENT, 16);
+	ASSERT_TRUE(wait_until(write_some(r->out.fd, self->bytes, 4096, &done,
+					  self->fence))) {
+		TH_LOG("%zu bytes written do not fill a DMABUF of %d", done,
+		       FILE_IO_READ);
+	}
+	ASSERT_EQ(1, sync_file_status(self->fence));
+	expect_received(_metadata, &r->rx[0], FILE_IO_READ, 16);
 }
 
 /*
@@ -368,10 +983,7 @@ TEST_REQ(data, output_memory_stays_as_it_was, "DATA-09")
  * same memfd before and behind it, which no transfer may touch.
  */
 FIXTURE(pages) {
-	struct iio_buf out;
-	struct iio_buf in;
-	struct dmabuf tx;
-	struct dmabuf rx;
+	struct rig r;
 	struct dmabuf all;
 	int memfd;
 };
@@ -382,33 +994,29 @@ DUT_FIXTURE(pages, DUT_LOOPBACK);
 
 FIXTURE_SETUP(pages)
 {
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	self->tx = (struct dmabuf)DMABUF_INIT;
-	self->rx = (struct dmabuf)DMABUF_INIT;
+	const struct exporter *udmabuf = exporter_find("udmabuf");
+	const size_t size = NR_PAGES * page_size();
+
+	rig_init(&self->r);
 	self->all = (struct dmabuf)DMABUF_INIT;
 	self->memfd = -1;
 
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	if (access("/dev/udmabuf", R_OK | W_OK))
+	if (!udmabuf->present())
 		SKIP(return, "/dev/udmabuf cannot be opened: enable CONFIG_UDMABUF, run as root");
 
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-	self->memfd = memfd_for_udmabuf(NR_PAGES * page_size());
+	rig_setup(_metadata, &self->r, &variant->v);
+	expect_synced(_metadata, &self->r, udmabuf);
+	self->memfd = memfd_for_udmabuf(size);
 	ASSERT_LE(0, self->memfd);
-	ASSERT_OK(dmabuf_from_memfd(&self->all, self->memfd, 0,
-				    NR_PAGES * page_size()));
+	ASSERT_OK(dmabuf_from_memfd(&self->all, self->memfd, 0, size));
 }
 
 FIXTURE_TEARDOWN(pages)
 {
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	dmabuf_free(&self->tx);
-	dmabuf_free(&self->rx);
+	rig_teardown(&self->r);
 	dmabuf_free(&self->all);
 	if (self->memfd >= 0)
 		close(self->memfd);
@@ -417,41 +1025,53 @@ FIXTURE_TEARDOWN(pages)
 
 TEST_REQ(pages, follow_the_order_of_the_dmabuf, "DATA-04")
 {
-	const struct ends e = {
-		&self->out, &self->tx, &self->in, &self->rx,
-	};
+	const struct ends e = nth_ends(&self->r, 0);
 	size_t reversed[NR_PAGES], i;
 
 	for (i = 0; i < NR_PAGES; i++)
 		reversed[i] = NR_PAGES - 1 - i;
-	ASSERT_OK(dmabuf_from_pages(&self->tx, self->memfd, reversed,
+	ASSERT_OK(dmabuf_from_pages(&self->r.tx[0], self->memfd, reversed,
 				    NR_PAGES));
-	ASSERT_OK(dmabuf_alloc(&self->rx, variant->v.exporter,
+	ASSERT_OK(dmabuf_alloc(&self->r.rx[0], variant->v.exporter,
 			       NR_PAGES * page_size()));
 
-	if (!round_trip(_metadata, &e, self->tx.size, 4))
+	if (!round_trip(_metadata, &e, e.tx->size, 4))
 		SKIP(return, "the devices refuse %d separate pages", NR_PAGES);
 }
 
 TEST_REQ(pages, beside_the_dmabuf_stay_as_they_were, "DATA-08")
 {
 	const size_t first = 4 * page_size(), last = 12 * page_size();
-	const struct ends e = {
-		&self->out, &self->tx, &self->in, &self->rx,
-	};
+	const struct ends e = nth_ends(&self->r, 0);
 
 	ASSERT_OK(dmabuf_poison(&self->all, POISON));
-	ASSERT_OK(dmabuf_from_memfd(&self->rx, self->memfd, first,
+	ASSERT_OK(dmabuf_from_memfd(&self->r.rx[0], self->memfd, first,
 				    last - first));
-	ASSERT_OK(dmabuf_alloc(&self->tx, variant->v.exporter, last - first));
+	ASSERT_OK(dmabuf_alloc(&self->r.tx[0], variant->v.exporter,
+			       last - first));
 
-	if (!round_trip(_metadata, &e, self->rx.size, 8))
-		SKIP(return, "the devices refuse %zu bytes", self->rx.size);
+	if (!round_trip(_metadata, &e, e.rx->size, 8))
+		SKIP(return, "the devices refuse %zu bytes", e.rx->size);
 
 	ASSERT_OK(dmabuf_begin_cpu(&self->all));
 	expect_byte(_metadata, &self->all, 0, first, POISON);
 	expect_byte(_metadata, &self->all, last, self->all.size, POISON);
 	ASSERT_OK(dmabuf_end_cpu(&self->all));
+}
+
+/* As much as udmabuf makes, with an sg entry for each page */
+TEST_REQ(pages, by_the_thousand, "DATA-20")
+{
+	struct rig *r = &self->r;
+	struct ends e;
+
+	r->exporter = exporter_find("udmabuf");
+	if (!one_each(_metadata, r, 64 << 20, &e))
+		return;
+
+	if (!round_trip(_metadata, &e, e.rx->size, 20))
+		SKIP(return, "the devices refuse %zu separate pages",
+		     e.rx->size / page_size());
 }
 
 CONFORMANCE_MAIN

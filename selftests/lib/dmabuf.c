@@ -557,12 +557,14 @@ ptrdiff_t byte_mismatch(const uint8_t *buf, size_t len, uint8_t byte)
 {
 	size_t i;
 
-	for (i = 0; i < len; i++) {
-		if (buf[i] != byte)
-			return i;
-	}
+	/* All are the same as the one behind them: much faster than a loop */
+	if (!len || (buf[0] == byte && !memcmp(buf, buf + 1, len - 1)))
+		return -1;
 
-	return -1;
+	for (i = 0; buf[i] == byte; i++)
+		;
+
+	return i;
 }
 
 /* --- readiness and references --- */

@@ -111,11 +111,16 @@ int iio_disable(const struct iio_dut *dut)
 	return iio_buf_attr_write(dut, "enable", "0");
 }
 
-/*
- * Switch the scan elements of a buffer, in the order of the directory: those
- * whose bit in @on is set, if there is an @on. Returns which were on before.
+/**
+ * iio_scan_set() - Switch the scan elements of a buffer
+ * @dut: buffer, disabled
+ * @on: bits in the order of the directory: which shall be on; NULL to look only
+ *
+ * iio_buf_open() and the end of the program switch them all back.
+ *
+ * Return: which were on before.
  */
-static uint64_t scan_elements_set(const struct iio_dut *dut, const uint64_t *on)
+uint64_t iio_scan_set(const struct iio_dut *dut, const uint64_t *on)
 {
 	uint64_t before = 0, bit = 1;
 	struct dirent *entry;
@@ -308,7 +313,7 @@ int iio_buf_open(struct iio_buf *b, const struct iio_dut *dut)
 		return err;
 	}
 
-	scan_elements_set(dut, &all);
+	iio_scan_set(dut, &all);
 	flush_queue(dut);
 
 	b->dut = dut;
@@ -416,7 +421,7 @@ static bool dut_init(struct iio_dut *dut, const char *device,
 	if (!iio_buf_attr_read(dut, "length_align_bytes", val, sizeof(val)))
 		dut->align = strtoul(val, NULL, 0) ?: 1;
 
-	dut->scan = scan_elements_set(dut, NULL);
+	dut->scan = iio_scan_set(dut, NULL);
 	iio_buf_attr_read(dut, "length", dut->length, sizeof(dut->length));
 
 	return true;
@@ -689,7 +694,7 @@ void iio_restore(void)
 			continue;
 
 		iio_disable(dut);
-		scan_elements_set(dut, &dut->scan);
+		iio_scan_set(dut, &dut->scan);
 		iio_buf_attr_write(dut, "length", dut->length);
 	}
 }

@@ -94,6 +94,7 @@ int iio_buf_attr_read(const struct iio_dut *dut, const char *attr, char *val,
 		      size_t size);
 int iio_buf_attr_write(const struct iio_dut *dut, const char *attr,
 		       const char *val);
+uint64_t iio_scan_set(const struct iio_dut *dut, const uint64_t *on);
 int iio_enable(const struct iio_dut *dut);
 int iio_disable(const struct iio_dut *dut);
 

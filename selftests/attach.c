@@ -45,53 +45,6 @@ static uint64_t sync_access(const struct iio_dut *dut)
 
 /* --- what the kernel tells of attachments --- */
 
-#define BUFINFO	"/sys/kernel/debug/dma_buf/bufinfo"
-
-/**
- * attached_devices() - For which devices a DMABUF is attached
- * @dmabuf_fd: descriptor of it
- * @name: set to the name of the last one, may be NULL
- * @size: size of @name
- *
- * Return: their number, -1 if this kernel does not tell.
- */
-static int attached_devices(int dmabuf_fd, char *name, size_t size)
-{
-	bool ours = false, devices = false;
-	unsigned long ino;
-	struct stat st;
-	char line[256];
-	int n = -1;
-	FILE *f;
-
-	f = fopen(BUFINFO, "re");
-	if (!f || fstat(dmabuf_fd, &st))
-		goto out;
-
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*u %*x %*x %*u %*s %lu", &ino) == 1) {
-			ours = ino == st.st_ino;
-			devices = false;
-		} else if (ours && strstr(line, "Attached Devices:")) {
-			devices = true;
-			n = 0;
-		} else if (devices && line[0] == '\t') {
-			n++;
-			if (name)
-				snprintf(name, size, "%.*s",
-					 (int)strcspn(line + 1, "\n"),
-					 line + 1);
-		} else {
-			devices = false;
-		}
-	}
-out:
-	if (f)
-		fclose(f);
-
-	return n;
-}
-
 /**
  * dma_channels() - The dmaengine channels of the parent of an IIO device
  * @dut: buffer of the IIO device
@@ -288,7 +241,7 @@ TEST_REQ(attach, enabled_for_file_io, "ATT-11")
 	ASSERT_ERRNO(attach_in_file_io_mode(&self->buf, self->d.fd), EBUSY);
 
 	EXPECT_EQ(refs, dmabuf_refs(self->d.fd));
-	EXPECT_GE(0, attached_devices(self->d.fd, NULL, 0));
+	EXPECT_GE(0, dmabuf_attachments(self->d.fd, NULL, 0));
 	EXPECT_ERRNO(iio_detach(self->buf.fd, self->d.fd), EPERM);
 
 	EXPECT_OK(iio_disable(self->buf.dut));
@@ -422,7 +375,7 @@ TEST_REQ(attach, released_by_close, "ATT-25")
 
 	for (i = 0; i < MANY; i++) {
 		ASSERT_OK(dmabuf_wait_refs(many[i].fd, refs));
-		EXPECT_GE(0, attached_devices(many[i].fd, NULL, 0));
+		EXPECT_GE(0, dmabuf_attachments(many[i].fd, NULL, 0));
 		dmabuf_free(&many[i]);
 	}
 }
@@ -619,7 +572,7 @@ FIXTURE_SETUP(attach_device)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	if (access(BUFINFO, R_OK))
+	if (access(DMABUF_BUFINFO, R_OK))
 		SKIP(return,
 		     "no dma_buf/bufinfo in debugfs: needs CONFIG_DEBUG_FS, debugfs on /sys/kernel/debug and root");
 	if (!dma_channels(variant->v.dut, NULL))
@@ -642,7 +595,7 @@ TEST_REQ(attach_device, is_behind_the_dma_channel, "ATT-21")
 	char name[128] = "";
 
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	ASSERT_EQ(1, attached_devices(self->d.fd, name, sizeof(name)));
+	ASSERT_EQ(1, dmabuf_attachments(self->d.fd, name, sizeof(name)));
 	EXPECT_LT(0, dma_channels(variant->v.dut, name)) {
 		TH_LOG("mapped for %s, which has no DMA channel of the IIO device's parent",
 		       name);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <drm/drm.h>
 #include <linux/dma-heap.h>
@@ -641,6 +642,51 @@ long dmabuf_refs(int fd)
 int dmabuf_wait_refs(int fd, long refs)
 {
 	return wait_until(dmabuf_refs(fd) <= refs) ? 0 : -ETIMEDOUT;
+}
+
+/**
+ * dmabuf_attachments() - For which devices a DMABUF is attached
+ * @dmabuf_fd: descriptor of it
+ * @name: set to the name of the last one, may be NULL
+ * @size: size of @name
+ *
+ * Return: their number, -1 if this kernel does not tell.
+ */
+int dmabuf_attachments(int dmabuf_fd, char *name, size_t size)
+{
+	bool ours = false, devices = false;
+	unsigned long ino;
+	struct stat st;
+	char line[256];
+	int n = -1;
+	FILE *f;
+
+	f = fopen(DMABUF_BUFINFO, "re");
+	if (!f || fstat(dmabuf_fd, &st))
+		goto out;
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*u %*x %*x %*u %*s %lu", &ino) == 1) {
+			ours = ino == st.st_ino;
+			devices = false;
+		} else if (ours && strstr(line, "Attached Devices:")) {
+			devices = true;
+			n = 0;
+		} else if (devices && line[0] == '\t') {
+			n++;
+			if (name)
+				snprintf(name, size, "%.*s",
+					 (int)strcspn(line + 1, "\n"),
+					 line + 1);
+		} else {
+			devices = false;
+		}
+	}
+out:
+	if (f)
+		fclose(f);
+
+	return n;
 }
 
 /* --- sync files --- */

@@ -70,10 +70,14 @@ void pattern_fill(uint8_t *buf, size_t len, uint64_t seed);
 ptrdiff_t pattern_mismatch(const uint8_t *buf, size_t len, uint64_t seed);
 ptrdiff_t byte_mismatch(const uint8_t *buf, size_t len, uint8_t byte);
 
+/* Tells of the attachments of all DMABUFs, if debugfs is mounted */
+#define DMABUF_BUFINFO	"/sys/kernel/debug/dma_buf/bufinfo"
+
 int fd_poll(int fd, short events, int timeout_ms);
 int fd_count(void);
 long dmabuf_refs(int fd);
 int dmabuf_wait_refs(int fd, long refs);
+int dmabuf_attachments(int dmabuf_fd, char *name, size_t size);
 
 int dmabuf_export(int fd, uint32_t flags);
 int dmabuf_import(int fd, int sync_file, uint32_t flags);

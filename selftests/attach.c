@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -420,6 +421,142 @@ TEST_REQ(attach_from, many_pages, "ATT-01")
 	ASSERT_OK(dmabuf_alloc(&d, variant->v.exporter, 32 * page_size()));
 	EXPECT_OK(iio_attach(self->buf.fd, d.fd));
 	dmabuf_free(&d);
+}
+
+/* --- DMABUFs that cannot be attached --- */
+
+/* A failed ATTACH leaves the DMABUF as it was, and the buffer usable. */
+static void expect_no_trace(struct __test_metadata *_metadata,
+			    const struct iio_buf *b, int dmabuf_fd, long refs)
+{
+	EXPECT_EQ(refs, dmabuf_refs(dmabuf_fd));
+	EXPECT_GE(0, dmabuf_attachments(dmabuf_fd, NULL, 0));
+	EXPECT_ERRNO(iio_enqueue(b->fd, dmabuf_fd, b->dut->align), EPERM);
+	EXPECT_ERRNO(iio_detach(b->fd, dmabuf_fd), EPERM);
+}
+
+/*
+ * From some length on the DMA mapping may fail, because of the length of its
+ * pieces or of all of them; on many machines it never does.
+ */
+TEST_REQ(attach, more_than_can_be_mapped, "ATT-19")
+{
+	struct dmabuf d;
+	size_t size;
+	long refs;
+	int ret;
+
+	for (size = 65536; size <= 64 << 20; size *= 4) {
+		if (dmabuf_alloc(&d, variant->v.exporter, size))
+			break;
+
+		refs = dmabuf_refs(d.fd);
+		ret = iio_attach(self->buf.fd, d.fd);
+		EXPECT_ERRNO(ret, OK, EIO, ENOMEM, EINVAL, ENOSPC);
+		if (ret)
+			expect_no_trace(_metadata, &self->buf, d.fd, refs);
+		else
+			EXPECT_OK(iio_detach(self->buf.fd, d.fd));
+		dmabuf_free(&d);
+	}
+
+	EXPECT_OK(iio_attach(self->buf.fd, self->d.fd));
+}
+
+#define CGROUP		"iio-dmabuf"
+#define CGROUP_LIMIT	"8388608"
+#define TOO_MUCH	(32 << 20)
+
+static int cgroup_write(const char *dir, const char *file, const char *val)
+{
+	char path[PATH_MAX];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+
+	if (write(fd, val, strlen(val)) < 0)
+		err = -errno;
+	close(fd);
+
+	return err;
+}
+
+/* Make a cgroup with little memory in it; set @dir to where it is. */
+static bool cgroup_setup(char *dir, size_t size)
+{
+	char line[512], root[256];
+	bool found = false;
+	FILE *f;
+
+	f = fopen("/proc/mounts", "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %255s cgroup2", root) == 1 &&
+			strstr(line, " cgroup2 ");
+	if (f)
+		fclose(f);
+	if (!found)
+		return false;
+
+	cgroup_write(root, "cgroup.subtree_control", "+memory");
+	snprintf(dir, size, "%s/" CGROUP, root);
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return false;
+	if (!cgroup_write(dir, "memory.max", CGROUP_LIMIT))
+		return true;
+
+	rmdir(dir);
+
+	return false;
+}
+
+/* Return: what ATTACH says to a process in that cgroup. */
+static int attach_in_cgroup(const char *dir, int fd, int dmabuf_fd)
+{
+	int status, ret;
+	pid_t child;
+
+	child = fork();
+	if (child < 0)
+		return -errno;
+	if (!child) {
+		ret = cgroup_write(dir, "cgroup.procs", "0");
+		_exit(ret ? EXDEV : -iio_attach(fd, dmabuf_fd));
+	}
+
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -ECHILD;
+
+	return -WEXITSTATUS(status);
+}
+
+/* vgem has no memory for its DMABUF before somebody attaches it. */
+TEST_REQ(attach, exporter_out_of_memory, "ATT-19")
+{
+	int drm = vgem_open(), fd;
+	char dir[300];
+	long refs;
+
+	if (drm < 0)
+		SKIP(return, "no vgem: enable CONFIG_DRM_VGEM, load the module, run as root");
+	fd = vgem_export(drm, TOO_MUCH);
+	close(drm);
+	ASSERT_OK(fd);
+
+	if (!cgroup_setup(dir, sizeof(dir))) {
+		close(fd);
+		SKIP(return, "no cgroup to limit memory: enable CONFIG_MEMCG, mount cgroup2, run as root");
+	}
+
+	refs = dmabuf_refs(fd);
+	EXPECT_ERRNO(attach_in_cgroup(dir, self->buf.fd, fd), ENOMEM);
+	expect_no_trace(_metadata, &self->buf, fd, refs);
+	close(fd);
+	wait_until(!rmdir(dir) || errno != EBUSY);
+
+	EXPECT_OK(iio_attach(self->buf.fd, self->d.fd));
 }
 
 /* --- DMABUFs over the same memory --- */

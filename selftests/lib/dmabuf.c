@@ -350,7 +350,14 @@ static bool vgem_present(void)
 	return drm >= 0;
 }
 
-static int vgem_export(int drm, size_t size)
+/**
+ * vgem_export() - Make a DMABUF whose memory does not exist before it is used
+ * @drm: from vgem_open()
+ * @size: at least this many bytes
+ *
+ * Return: its descriptor, or a negative errno.
+ */
+int vgem_export(int drm, size_t size)
 {
 	struct drm_mode_create_dumb create = {
 		.width = page_size(),

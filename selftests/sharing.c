@@ -667,7 +667,9 @@ TEST_REQ(sharing, usb_without_scatter_gather_refuses, "SHR-15")
 
 	refs = dmabuf_refs(fd);
 	ret = ioctl(self->usb.ep, FUNCTIONFS_DMABUF_ATTACH, &fd) ? -errno : 0;
-	EXPECT_ERRNO(ret, OK, EPERM);
+	EXPECT_ERRNO(ret, OK, EPERM) {
+		TH_LOG("FUNCTIONFS_DMABUF_ATTACH on %s", udc);
+	}
 	if (!ret) {
 		EXPECT_OK(ioctl(self->usb.ep, FUNCTIONFS_DMABUF_DETACH, &fd) ?
 			  -errno : 0);
@@ -806,7 +808,9 @@ TEST_REQ(sharing_mapping, zerocopy_send, "SHR-11")
 	expect_arrives(_metadata, self->fds[1], len);
 
 	n = send(self->fds[0], self->t.d.map, len, MSG_ZEROCOPY);
-	EXPECT_ERRNO(n < 0 ? -errno : n, OK, EFAULT);
+	EXPECT_ERRNO(n < 0 ? -errno : n, OK, EFAULT) {
+		TH_LOG("send() of a mapping of a DMABUF with MSG_ZEROCOPY");
+	}
 	if (n >= 0)
 		expect_arrives(_metadata, self->fds[1], n);
 	expect_usable(_metadata, &self->t);
@@ -824,7 +828,9 @@ TEST_REQ(sharing_mapping, pages_into_a_pipe, "SHR-11")
 
 	iov.iov_base = self->t.d.map;
 	n = vmsplice(self->fds[1], &iov, 1, SPLICE_F_NONBLOCK);
-	EXPECT_ERRNO(n < 0 ? -errno : n, OK, EFAULT);
+	EXPECT_ERRNO(n < 0 ? -errno : n, OK, EFAULT) {
+		TH_LOG("vmsplice() of a mapping of a DMABUF");
+	}
 	if (n >= 0)
 		expect_arrives(_metadata, self->fds[0], n);
 	expect_usable(_metadata, &self->t);
@@ -924,7 +930,9 @@ TEST_REQ(sharing_mapping, io_uring_zerocopy_send, "SHR-11")
 	expect_arrives(_metadata, self->fds[1], len);
 
 	ret = ring_send(_metadata, &ring, self->fds[0], self->t.d.map, len);
-	EXPECT_ERRNO(ret, OK, EFAULT);
+	EXPECT_ERRNO(ret, OK, EFAULT) {
+		TH_LOG("IORING_OP_SEND_ZC of a mapping of a DMABUF");
+	}
 	if (ret >= 0)
 		expect_arrives(_metadata, self->fds[1], ret);
 	io_uring_queue_exit(&ring);

@@ -32,6 +32,7 @@
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
+#include "lib/fileio.h"
 #include "lib/deadline.h"
 #include "lib/transfer.h"
 
@@ -857,39 +858,6 @@ static unsigned int shape_set(const struct iio_dut *dut, unsigned int length,
 		return 0;
 
 	return strtoul(val, NULL, 10);
-}
-
-/* Return: 0 in file I/O mode, -EAGAIN in DMABUF mode. */
-static int fileio_try_enable(const struct iio_buf *buf, const struct dmabuf *d)
-{
-	int ret;
-
-	ret = iio_enable(buf->dut);
-	if (ret)
-		return ret;
-
-	ret = iio_attach(buf->fd, d->fd);
-	if (ret)
-		return ret == -EBUSY ? 0 : ret;
-
-	return iio_detach(buf->fd, d->fd) ?: iio_disable(buf->dut) ?: -EAGAIN;
-}
-
-/*
- * Enable an input buffer for read(): in file I/O mode ATTACH fails with EBUSY.
- * The descriptor must be a blocking one, others may get EBUSY in any mode.
- * References of earlier DMABUFs fall from a work item, and keep the buffer in
- * DMABUF mode until then.
- */
-static void fileio_enable(struct __test_metadata *_metadata,
-			  const struct iio_buf *buf, const struct dmabuf *d)
-{
-	int ret;
-
-	ASSERT_TRUE(wait_until((ret = fileio_try_enable(buf, d)) != -EAGAIN)) {
-		TH_LOG("the buffer stays in DMABUF mode, an earlier DMABUF is still in use");
-	}
-	ASSERT_OK(ret);
 }
 
 /*

@@ -466,8 +466,8 @@ static bool start(struct __test_metadata *_metadata,
 
 /* @len bytes of rx[@i] must be what comes from byte @from of the stream on. */
 static void expect_received(struct __test_metadata *_metadata,
-			    FIXTURE_DATA(cyclic_loopback) *self, size_t i, size_t len,
-			    size_t from)
+			    FIXTURE_DATA(cyclic_loopback) *self, size_t i,
+			    size_t len, size_t from)
 {
 	const uint8_t *wanted = self->wanted + from % self->period;
 	size_t at = 0;

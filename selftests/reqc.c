@@ -104,10 +104,8 @@ static const struct key requirement_keys[NR_R] = {
 	[R_DESTRUCTIVE]	= { .name = "destructive",
 			    .pattern = "^(true|false)$" },
 	[R_DEFECTS]	= { .name = "defects" },
-	[R_WHY]		= { .name = "why", .pattern = NOT_EMPTY,
-			    .optional = true },
-	[R_BREAKS]	= { .name = "breaks", .pattern = NOT_EMPTY,
-			    .optional = true },
+	[R_WHY]		= { .name = "why", .pattern = NOT_EMPTY },
+	[R_BREAKS]	= { .name = "breaks", .pattern = NOT_EMPTY },
 	[R_HOW]		= { .name = "how", .pattern = NOT_EMPTY,
 			    .optional = true },
 	[R_UNTESTED]	= { .name = "untested", .pattern = NOT_EMPTY,
@@ -361,6 +359,9 @@ static void read_document(void)
 	for (i = 0; i < requirements->nr; i++) {
 		const struct row *row = &requirements->rows[i];
 
+		if (row->value[R_ID] && !row->value[R_HOW] &&
+		    !row->value[R_UNTESTED])
+			complain_at(row->node, "neither 'how' nor 'untested'");
 		check_group_known(row);
 		check_defects_known(row->value[R_DEFECTS]);
 		if (row->value[R_CAPABILITY] && !capability(row))

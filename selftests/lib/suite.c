@@ -107,8 +107,7 @@ void suite_explain(const char *fixture, const char *test)
 
 		printf("# %s (%s): %s [%s]\n", r->id, r->level, r->statement,
 		       r->authority);
-		if (r->breaks[0])
-			printf("# usually broken by: %s\n", r->breaks);
+		printf("# usually broken by: %s\n", r->breaks);
 	}
 	fflush(stdout);
 }

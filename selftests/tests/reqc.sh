@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=71
+PLAN=74
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -118,6 +118,9 @@ requirements:
     capability: ANY
     destructive: false
     defects: [B1, B1b]
+    why: "Reason."
+    breaks: "Mistake."
+    how: "Method."
   - id: ATT-06
     level: SHOULD
     statement: "Plain."
@@ -125,6 +128,9 @@ requirements:
     capability: FI
     destructive: false
     defects: []
+    why: "Reason."
+    breaks: "Mistake."
+    how: "Method."
   - id: ENQ-30
     level: MAY
     statement: "Rule."
@@ -132,6 +138,8 @@ requirements:
     capability: ANY
     destructive: false
     defects: []
+    why: "Reason."
+    breaks: "Mistake."
     untested: "a rule"
   - id: ENQ-31
     level: MAY
@@ -140,6 +148,9 @@ requirements:
     capability: OUT
     destructive: true
     defects: []
+    why: "Reason."
+    breaks: "Mistake."
+    how: "Method."
 groups:
   - id: ATT
     title: "Attach"
@@ -162,42 +173,43 @@ good compiles_fixed "$tab.fixed = KERNEL_VERSION(6, 13, 0),"
 good compiles_defects "$tab.defects = (const char * const []){ \"B1\", \"B1b\", NULL },"
 good compiles_no_defects "$tab.defects = (const char * const []){ NULL },"
 good compiles_destructive "$tab.destructive = true,"
-sed '15i\    breaks: "Nothing."' good.yaml >breaks.yaml
-run breaks.yaml
-said "$tab.breaks = \"Nothing.\","
-result compiles_breaks $?
+good compiles_breaks "$tab.breaks = \"Mistake.\","
 good compiles_count "const size_t nr_requirements = 4;"
 
 bad unknown_key '19i\    auhtor: x' "bad.yaml:19: unknown key 'auhtor'"
 bad unknown_table '2i others: []' "bad.yaml:2: unknown key 'others'"
-bad missing_key '28d' "bad.yaml:23: missing key 'destructive'"
+bad missing_key '31d' "bad.yaml:26: missing key 'destructive'"
+bad missing_why '33d' "bad.yaml:26: missing key 'why'"
+bad missing_breaks '34d' "bad.yaml:26: missing key 'breaks'"
+bad missing_how '35d' "bad.yaml:26: neither 'how' nor 'untested'"
 bad missing_fixed '6d' "bad.yaml:3: missing key 'fixed'"
 bad missing_table '2,12d' \
 	"bad.yaml:2: missing key 'defects'" \
 	"bad.yaml:11: unknown defect 'B1'" "bad.yaml:11: unknown defect 'B1b'"
 bad key_twice '15p' "bad.yaml:16: key 'level' stands twice"
-bad empty_value '25s/".*"/""/' "bad.yaml:25: bad statement ''"
-bad empty_reason '37s/".*"/""/' "bad.yaml:37: bad untested ''"
-bad duplicate_id 's/ATT-06/ATT-05/' "bad.yaml:23: duplicate id 'ATT-05'"
+bad empty_value '28s/".*"/""/' "bad.yaml:28: bad statement ''"
+bad empty_reason '45s/".*"/""/' "bad.yaml:45: bad untested ''" \
+	"bad.yaml:36: neither 'how' nor 'untested'"
+bad duplicate_id 's/ATT-06/ATT-05/' "bad.yaml:26: duplicate id 'ATT-05'"
 bad duplicate_defect '8s/B1b/B1/; 22s/, B1b//' "bad.yaml:8: duplicate id 'B1'"
-bad bad_level 's/SHOULD/SHALL/' "bad.yaml:24: bad level 'SHALL'"
-bad bad_capability 's/FI/FIX/' "bad.yaml:27: bad capability 'FIX'"
-bad bad_destructive 's/true/yes/' "bad.yaml:43: bad destructive 'yes'"
+bad bad_level 's/SHOULD/SHALL/' "bad.yaml:27: bad level 'SHALL'"
+bad bad_capability 's/FI/FIX/' "bad.yaml:30: bad capability 'FIX'"
+bad bad_destructive 's/true/yes/' "bad.yaml:51: bad destructive 'yes'"
 bad bad_first 's/6\.11/6/' "bad.yaml:5: bad first '6'"
 bad empty_first '5s/".*"/""/' "bad.yaml:5: bad first ''"
 bad bad_fixed 's/6\.13/6.13-rc1/' "bad.yaml:11: bad fixed '6.13-rc1'"
 bad unknown_defect 's/\[B1, B1b\]/[B1, B2]/' "bad.yaml:22: unknown defect 'B2'"
-bad malformed_id 's/ATT-06/ATT-6/' "bad.yaml:23: bad id 'ATT-6'"
+bad malformed_id 's/ATT-06/ATT-6/' "bad.yaml:26: bad id 'ATT-6'"
 bad malformed_defect 's/- id: B1$/- id: bug/; s/\[B1, B1b\]/[]/' \
 	"bad.yaml:3: bad id 'bug'"
-bad unknown_group 's/ATT-06/DET-06/' "bad.yaml:23: 'DET-06' is of no known group"
-bad duplicate_group '49s/ENQ/ATT/' "bad.yaml:49: duplicate id 'ATT'" \
-	"bad.yaml:30: 'ENQ-30' is of no known group" \
-	"bad.yaml:38: 'ENQ-31' is of no known group"
-bad group_without_title '47d' "bad.yaml:46: missing key 'title'"
+bad unknown_group 's/ATT-06/DET-06/' "bad.yaml:26: 'DET-06' is of no known group"
+bad duplicate_group '60s/ENQ/ATT/' "bad.yaml:60: duplicate id 'ATT'" \
+	"bad.yaml:36: 'ENQ-30' is of no known group" \
+	"bad.yaml:46: 'ENQ-31' is of no known group"
+bad group_without_title '58d' "bad.yaml:57: missing key 'title'"
 bad list_expected 's/\[B1, B1b\]/B1/' "bad.yaml:22: defects is not a list"
-bad scalar_expected 's/FI/[FI]/' "bad.yaml:27: capability is not a scalar"
-bad not_a_mapping '23i\  - text' "bad.yaml:23: not a mapping"
+bad scalar_expected 's/FI/[FI]/' "bad.yaml:30: capability is not a scalar"
+bad not_a_mapping '26i\  - text' "bad.yaml:26: not a mapping"
 bad empty_file '1!d' "bad.yaml:1: empty"
 bad syntax '4s/$/ trailing/' "bad.yaml:4: did not find expected key"
 
@@ -219,7 +231,7 @@ cited_bad cites_nothing 'att.att.b\natt.att.a ATT-05\n' \
 cited_bad no_program 'att.a ATT-05\n' \
 	"list:1: 'att.a' is not PROGRAM.FIXTURE.TEST"
 cited_bad untested_and_tested 'att.att.a ATT-05\nenq.enq.a ENQ-30\n' \
-	"good.yaml:37: untested 'ENQ-30' is tested by 'enq.a'"
+	"good.yaml:45: untested 'ENQ-30' is tested by 'enq.a'"
 cited_bad uncited 'att.att.b ATT-06\n' "good.yaml:14: no test cites 'ATT-05'"
 
 cat >kunit-test.c <<'END'
@@ -235,7 +247,7 @@ END
 # kunit REASON: a catalogue with that reason, checked
 kunit()
 {
-	sed "37s/a rule/$1/" good.yaml >kunit.yaml
+	sed "45s/a rule/$1/" good.yaml >kunit.yaml
 	printf 'att.att.a ATT-05\n' >list
 	run --cited --kunit kunit-test.c kunit.yaml list
 }
@@ -244,17 +256,17 @@ kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors, KUnit dma_loopback.
 said "4 requirements: 1 tested, 1 with a reason, 2 for later"
 result kunit_case_exists $?
 kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors, KUnit dma_loopback.vectors.'
-refused "kunit.yaml:37: there is no KUnit case 'dma_loopback.vectors'"
+refused "kunit.yaml:45: there is no KUnit case 'dma_loopback.vectors'"
 result kunit_case_unknown $?
 kunit 'Inside the kernel: KUnit iio_loopback.residue'
-refused "kunit.yaml:37: there is no KUnit case 'iio_loopback.residue'"
+refused "kunit.yaml:45: there is no KUnit case 'iio_loopback.residue'"
 result kunit_suite_unknown $?
 kunit 'Inside the kernel: KUnit covers it'
-refused "kunit.yaml:37: 'KUnit' names no SUITE.CASE"
+refused "kunit.yaml:45: 'KUnit' names no SUITE.CASE"
 result kunit_without_name $?
 kunit 'KUnit dma_loopback.residue'
 run --cited kunit.yaml list
-refused "kunit.yaml:37: there is no KUnit case 'dma_loopback.residue'"
+refused "kunit.yaml:45: there is no KUnit case 'dma_loopback.residue'"
 result kunit_without_file $?
 
 # spec_line NAME LINE [LIST]: --spec has this line
@@ -268,7 +280,7 @@ spec_line()
 
 # The catalogue with a text full of what would be markup
 # shellcheck disable=SC2016 # no expansion
-sed '25s/".*"/"A *star*, a `tick`, a|b, one_ and two_three."/' good.yaml >markup.yaml
+sed '28s/".*"/"A *star*, a `tick`, a|b, one_ and two_three."/' good.yaml >markup.yaml
 
 spec_line spec_has_group "ATT: Attach"
 spec_line spec_has_requirement "ATT-05"
@@ -310,8 +322,17 @@ ATT-05 (MUST)
 
 The first line and the second.
 
+Why it matters
+    Reason.
+
 Source
     CODE
+
+What usually breaks it
+    Mistake.
+
+How it is tested
+    Method.
 
 What a test needs
     any buffer that takes DMABUFs

@@ -585,14 +585,15 @@ static char *read_file(const char *name)
 	return s;
 }
 
-/* Whether one of the files has the case in a suite of that name */
+/* Whether one of the files has the case. The name of the suite ends in ".". */
 static bool kunit_has(const char *suite, const char *name)
 {
 	char *suite_re, *case_re;
 	bool found = false;
 	size_t i;
 
-	if (asprintf(&suite_re, "[.]name[ \t]*=[ \t]*\"%s\"", suite) < 0 ||
+	if (asprintf(&suite_re, "[.]name[ \t]*=[ \t]*\"%.*s\"",
+		     (int)strcspn(suite, "."), suite) < 0 ||
 	    asprintf(&case_re, "KUNIT_CASE[A-Z_]*[(]%s[,)]", name) < 0)
 		check_alloc(NULL);
 
@@ -606,18 +607,30 @@ static bool kunit_has(const char *suite, const char *name)
 	return found;
 }
 
-/* A reason may say "KUnit SUITE.CASE", several times. */
+/* A reason may say "KUnit SUITE.CASE, SUITE.CASE and SUITE.CASE". */
 static void check_kunit(const yaml_node_t *reason)
 {
-	const char *s = text(reason);
+	const char *s = strstr(text(reason), "KUnit ");
 	char suite[64], name[64];
 
-	while ((s = strstr(s, "KUnit "))) {
-		s += strlen("KUnit ");
-		if (sscanf(s, "%63[a-z0-9_-].%63[a-z0-9_]", suite, name) != 2)
-			complain_at(reason, "'KUnit' names no SUITE.CASE");
-		else if (!kunit_has(suite, name))
-			complain_at(reason, "there is no KUnit case '%s.%s'",
+	if (!s)
+		return;
+
+	s += strlen("KUnit ");
+	if (sscanf(s, "%62[a-z0-9_].%63[a-z0-9_]", suite, name) != 2) {
+		complain_at(reason, "'KUnit' names no SUITE.CASE");
+		return;
+	}
+
+	strcat(suite, ".");
+	for (; (s = strstr(s, suite)); s += strlen(suite)) {
+		const char *end = s + strlen(suite);
+
+		end += strspn(end, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		snprintf(name, sizeof(name), "%.*s",
+			 (int)(end - s - strlen(suite)), s + strlen(suite));
+		if (!*name || !kunit_has(suite, name))
+			complain_at(reason, "there is no KUnit case '%s%s'",
 				    suite, name);
 	}
 }

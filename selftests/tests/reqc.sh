@@ -252,10 +252,10 @@ kunit()
 	run --cited --kunit kunit-test.c kunit.yaml list
 }
 
-kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors, KUnit dma_loopback.residue.'
+kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors and dma_loopback.residue.'
 said "4 requirements: 1 tested, 1 with a reason, 2 for later"
 result kunit_case_exists $?
-kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors, KUnit dma_loopback.vectors.'
+kunit 'Inside the kernel: KUnit dma_loopback.splits_vectors, dma_loopback.vectors.'
 refused "kunit.yaml:45: there is no KUnit case 'dma_loopback.vectors'"
 result kunit_case_unknown $?
 kunit 'Inside the kernel: KUnit iio_loopback.residue'

@@ -13,12 +13,14 @@
 #define _GNU_SOURCE
 #include <argp.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <regex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #define NOT_EMPTY "."
@@ -635,6 +637,50 @@ static void check_kunit(const yaml_node_t *reason)
 	}
 }
 
+/* --- pages of defects --- */
+
+static int is_page(const struct dirent *entry)
+{
+	return matches(entry->d_name, "[.]rst$") &&
+	       strcmp(entry->d_name, "index.rst");
+}
+
+/* Each defect has a page DIR/ID.rst, and each page a defect. */
+static void check_pages(const char *dir)
+{
+	const struct table *defects = &tables[T_DEFECTS];
+	struct dirent **pages;
+	char *path;
+	int i, nr;
+
+	for (i = 0; i < (int)defects->nr; i++) {
+		const struct row *row = &defects->rows[i];
+
+		if (asprintf(&path, "%s/%s.rst", dir,
+			     text(row->value[D_ID])) < 0)
+			check_alloc(NULL);
+		if (access(path, R_OK))
+			complain_at(row->node, "defect '%s' has no page %s",
+				    text(row->value[D_ID]), path);
+		free(path);
+	}
+
+	nr = scandir(dir, &pages, is_page, alphasort);
+	for (i = 0; i < nr; i++) {
+		char *name = pages[i]->d_name;
+		const char *id = strndupa(name, strlen(name) - 4);
+
+		if (!find(defects, id)) {
+			fprintf(stderr, "%s/%s: there is no defect '%s'\n",
+				dir, name, id);
+			nr_errors++;
+		}
+		free(pages[i]);
+	}
+	if (nr >= 0)
+		free(pages);
+}
+
 static void check_citations(void)
 {
 	const struct table *table = &tables[T_REQUIREMENTS];
@@ -1242,6 +1288,7 @@ struct arguments {
 	enum mode mode;
 	const char *id;
 	const char *list;
+	const char *pages;
 };
 
 static error_t parse_arg(int key, char *arg, struct argp_state *state)
@@ -1258,6 +1305,9 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 	case 'e':
 		args->mode = MODE_EXPLAIN;
 		args->id = arg;
+		return 0;
+	case 'p':
+		args->pages = arg;
 		return 0;
 	case 'k':
 		kunit_files = check_alloc(reallocarray(kunit_files,
@@ -1287,6 +1337,8 @@ static const struct argp_option options[] = {
 	  .doc = "Check that tests and requirements fit together, instead" },
 	{ .name = "kunit", .key = 'k', .arg = "FILE",
 	  .doc = "With --cited: C source whose KUnit cases reasons may name" },
+	{ .name = "pages", .key = 'p', .arg = "DIR",
+	  .doc = "With --cited: where each defect has a page" },
 	{ .name = "spec", .key = 's',
 	  .doc = "Write the catalogue as reStructuredText, instead" },
 	{ .name = "explain", .key = 'e', .arg = "ID",
@@ -1297,7 +1349,7 @@ static const struct argp_option options[] = {
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_arg,
-	.args_doc = "CATALOGUE\n--cited [--kunit FILE]... CATALOGUE [LIST]\n"
+	.args_doc = "CATALOGUE\n--cited [--kunit FILE]... [--pages DIR] CATALOGUE [LIST]\n"
 		    "--spec CATALOGUE [LIST]\n--explain ID CATALOGUE [LIST]",
 	.doc = "Compile the requirement catalogue to C tables on stdout.\vLIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
 };
@@ -1324,6 +1376,8 @@ int main(int argc, char **argv)
 	read_catalogue();
 	if (!nr_errors) {
 		read_list(&args);
+		if (args.mode == MODE_CITED && args.pages)
+			check_pages(args.pages);
 		/* Tests that cite wrongly do not hide what has no test. */
 		if (args.mode == MODE_CITED)
 			check_citations();

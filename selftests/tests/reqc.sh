@@ -6,7 +6,7 @@
 # Each bad catalogue is the good one with one thing changed; what reqc says
 # about it is compared in full.
 
-PLAN=74
+PLAN=76
 
 reqc=${1:?usage: reqc.sh PATH-OF-REQC}
 case $reqc in
@@ -268,6 +268,19 @@ kunit 'KUnit dma_loopback.residue'
 run --cited kunit.yaml list
 refused "kunit.yaml:45: there is no KUnit case 'dma_loopback.residue'"
 result kunit_without_file $?
+
+mkdir pages
+touch pages/B1.rst pages/B1b.rst pages/index.rst
+printf 'att.att.a ATT-05\n' >list
+run --cited --pages pages good.yaml list
+said "4 requirements: 1 tested, 1 with a reason, 2 for later"
+result pages_of_all_defects $?
+rm pages/B1.rst
+touch pages/B2.rst
+run --cited --pages pages good.yaml list
+refused "good.yaml:3: defect 'B1' has no page pages/B1.rst" \
+	"pages/B2.rst: there is no defect 'B2'"
+result page_missing_and_left_over $?
 
 # spec_line NAME LINE [LIST]: --spec has this line
 spec_line()

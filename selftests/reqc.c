@@ -32,31 +32,29 @@
  * struct capability - What a test needs
  * @id: short name
  * @what: for readers
- * @later: the suite does not run those tests yet
  */
 struct capability {
 	const char *id;
 	const char *what;
-	bool later;
 };
 
 static const struct capability capabilities[] = {
-	{ "ANY", "any buffer that takes DMABUFs", false },
-	{ "IN", "an input buffer", false },
-	{ "OUT", "an output buffer", false },
-	{ "LB", "an output whose data arrives at an input", false },
-	{ "2DEV", "an output and an input buffer of two devices", false },
-	{ "NODB", "an IIO buffer that takes no DMABUFs", false },
-	{ "NOBUF", "an IIO device without buffers", false },
-	{ "SWS", "a fence that the test can signal", true },
-	{ "GATE", "a transfer that the test can hold in flight", true },
-	{ "FI", "a transfer that the test can make fail", true },
-	{ "UNB", "a device that may be unbound", true },
-	{ "MOD", "drivers that are modules", true },
-	{ "SWIO", "a kernel that bounces DMA: swiotlb=force", true },
-	{ "COMPAT", "a 64-bit kernel that runs 32-bit programs", true },
-	{ "DBG", "debugging facilities of the kernel", true },
-	{ "META", "nothing: it is not about a device", true },
+	{ "ANY", "any buffer that takes DMABUFs" },
+	{ "IN", "an input buffer" },
+	{ "OUT", "an output buffer" },
+	{ "LB", "an output whose data arrives at an input" },
+	{ "2DEV", "an output and an input buffer of two devices" },
+	{ "NODB", "an IIO buffer that takes no DMABUFs" },
+	{ "NOBUF", "an IIO device without buffers" },
+	{ "SWS", "a fence that the test can signal" },
+	{ "GATE", "a transfer that the test can hold in flight" },
+	{ "FI", "a transfer that the test can make fail" },
+	{ "UNB", "a device that may be unbound" },
+	{ "MOD", "drivers that are modules" },
+	{ "SWIO", "a kernel that bounces DMA: swiotlb=force" },
+	{ "COMPAT", "a 64-bit kernel that runs 32-bit programs" },
+	{ "DBG", "debugging facilities of the kernel" },
+	{ "META", "nothing: it is not about a device" },
 };
 
 enum { T_GROUPS, T_DEFECTS, T_REQUIREMENTS, NR_T };
@@ -684,7 +682,7 @@ static void check_pages(const char *dir)
 static void check_citations(void)
 {
 	const struct table *table = &tables[T_REQUIREMENTS];
-	size_t i, tested = 0, reason = 0, later = 0;
+	size_t i, tested = 0, reason = 0;
 
 	for (i = 0; i < table->nr; i++) {
 		const struct row *row = &table->rows[i];
@@ -699,9 +697,6 @@ static void check_citations(void)
 			tested++;
 		else if (row->value[R_UNTESTED])
 			reason++;
-		else if (is_true(row->value[R_DESTRUCTIVE]) ||
-			 capability(row)->later)
-			later++;
 		else
 			complain_at(row->node, "no test cites '%s'",
 				    text(row->value[R_ID]));
@@ -710,9 +705,8 @@ static void check_citations(void)
 	if (nr_errors)
 		return;
 
-	printf("%zu requirements: ", table->nr);
-	printf("%zu tested, %zu with a reason, %zu for later\n", tested,
-	       reason, later);
+	printf("%zu requirements: %zu tested, %zu with a reason\n", table->nr,
+	       tested, reason);
 }
 
 /* --- text for readers --- */

@@ -155,6 +155,8 @@ int race_add(struct race *r, int (*call)(void *arg), void *arg)
  * @r: from race_init()
  *
  * Time is what limits a race, but there is a first round on any machine.
+ *
+ * Return: whether to go on.
  */
 bool race_goes_on(struct race *r)
 {

@@ -3,7 +3,7 @@
 # The front door. Everything behind it is a script with its own explanation.
 
 LANE ?= stock
-export TESTS SHAPES KSRC KERNEL V CROSS_COMPILE
+export TESTS SHAPES LANES KSRC KERNEL V CROSS_COMPILE
 
 .PHONY: help kselftest check spec explain bench install clean
 
@@ -32,7 +32,7 @@ clean:
 	@rm -rf out
 
 #: make kselftest    build the suite and the loopback driver, run them in a VM
-#: make check        static checks, unit tests of the tools, then the stock lane
+#: make check        static checks, unit tests of the tools, then LANES="stock kunit"
 #: make spec         write Documentation/requirements.rst again
 #: make explain ID=ENQ-07   a requirement, or a known defect: ID=B7
 #: make bench        how fast the loopback driver is, next to memcpy()

@@ -29,8 +29,8 @@
 /* How many transfers are under way when they are to be caught at their end */
 #define DEPTH		4
 
-/* Long enough for a process to die, and shorter than any wait of the kernel */
-#define KILL_MS		2000
+/* Ages for a process to die in, and shorter than the wait of an ENQUEUE */
+#define KILL_MS		4000
 
 /* A sync file or other descriptor that may not be there */
 static void close_fd(int *fd)

@@ -366,14 +366,21 @@ static bool written(const uint8_t *buf, const uint8_t *poison, size_t len)
 }
 
 /*
- * Hold a transfer of @len bytes. Return: false if the device refuses it, which
- * it may where that is more than it likes.
+ * Attach, and hold a transfer of @len bytes. Return: false if that is more than
+ * can be mapped, or than the device likes, where it may refuse.
  */
 static bool held(struct __test_metadata *_metadata, struct transfer *t,
 		 size_t len, bool may_refuse)
 {
+	int ret = iio_attach(t->buf.fd, t->d.fd);
+
 	if (t->fence >= 0)
 		close(t->fence);
+	t->fence = -1;
+
+	if (ret && may_refuse)
+		return false;
+	ASSERT_OK(ret);
 
 	t->fence = iio_enqueue_fence(&t->buf, &t->d, len);
 	if (t->fence == -EINVAL && may_refuse)
@@ -555,7 +562,6 @@ TEST_REQ(fence_in, signals_when_data_is_there, "FEN-11")
 	     len = longer(len, self->reader.signalled - started)) {
 		alloc_filled(_metadata, &t->d, variant->v.exporter, len,
 			     POISON);
-		ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
 		if (!held(_metadata, t, len, len > first))
 			break;
 
@@ -1078,8 +1084,6 @@ TEST_REQ(fence_loopback, signals_when_data_was_read, "FEN-11")
 			     SENT);
 		alloc_filled(_metadata, &in->d, variant->v.exporter, len,
 			     POISON);
-		ASSERT_OK(iio_attach(out->buf.fd, out->d.fd));
-		ASSERT_OK(iio_attach(in->buf.fd, in->d.fd));
 		if (!held(_metadata, in, len, len > first) ||
 		    !held(_metadata, out, len, len > first))
 			break;

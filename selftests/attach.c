@@ -512,8 +512,8 @@ static bool cgroup_setup(char *dir, size_t size)
 	return false;
 }
 
-/* Return: what ATTACH says to a process in that cgroup. */
-static int attach_in_cgroup(const char *dir, int fd, int dmabuf_fd)
+/* Return: what ATTACH, tried @n times, says to a process in that cgroup. */
+static int attach_in_cgroup(const char *dir, int fd, int dmabuf_fd, int n)
 {
 	int status, ret;
 	pid_t child;
@@ -522,8 +522,12 @@ static int attach_in_cgroup(const char *dir, int fd, int dmabuf_fd)
 	if (child < 0)
 		return -errno;
 	if (!child) {
-		ret = cgroup_write(dir, "cgroup.procs", "0");
-		_exit(ret ? EXDEV : -iio_attach(fd, dmabuf_fd));
+		if (cgroup_write(dir, "cgroup.procs", "0"))
+			_exit(EXDEV);
+		do {
+			ret = iio_attach(fd, dmabuf_fd);
+		} while (--n && ret == -ENOMEM);
+		_exit(-ret);
 	}
 
 	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
@@ -532,31 +536,122 @@ static int attach_in_cgroup(const char *dir, int fd, int dmabuf_fd)
 	return -WEXITSTATUS(status);
 }
 
-/* vgem has no memory for its DMABUF before somebody attaches it. */
-TEST_REQ(attach, exporter_out_of_memory, "ATT-19")
-{
-	int drm = vgem_open(), fd;
-	char dir[300];
-	long refs;
+/* --- an exporter without memory --- */
 
+FIXTURE(attach_no_memory) {
+	struct iio_buf buf;
+	char cgroup[300];
+	int fd;
+};
+
+DUT_FIXTURE(attach_no_memory, DUT_ANY);
+
+FIXTURE_SETUP(attach_no_memory)
+{
+	int drm;
+
+	self->buf = (struct iio_buf)IIO_BUF_INIT;
+	self->fd = -1;
+	if (!dut_setup(_metadata, &variant->v))
+		return;
+
+	/* It has no memory for its DMABUF before somebody attaches it. */
+	drm = vgem_open();
 	if (drm < 0)
 		SKIP(return, "no vgem: enable CONFIG_DRM_VGEM, load the module, run as root");
-	fd = vgem_export(drm, TOO_MUCH);
+	self->fd = vgem_export(drm, TOO_MUCH);
 	close(drm);
-	ASSERT_OK(fd);
+	ASSERT_OK(self->fd);
 
-	if (!cgroup_setup(dir, sizeof(dir))) {
-		close(fd);
+	if (!cgroup_setup(self->cgroup, sizeof(self->cgroup))) {
+		self->cgroup[0] = '\0';
 		SKIP(return, "no cgroup to limit memory: enable CONFIG_MEMCG, mount cgroup2, run as root");
 	}
+	ASSERT_OK(iio_buf_open(&self->buf, variant->v.dut));
+}
 
-	refs = dmabuf_refs(fd);
-	EXPECT_ERRNO(attach_in_cgroup(dir, self->buf.fd, fd), ENOMEM);
-	expect_no_trace(_metadata, &self->buf, fd, refs);
-	close(fd);
-	wait_until(!rmdir(dir) || errno != EBUSY);
+FIXTURE_TEARDOWN(attach_no_memory)
+{
+	iio_buf_close(&self->buf);
+	if (self->fd >= 0)
+		close(self->fd);
+	if (self->cgroup[0])
+		wait_until(!rmdir(self->cgroup) || errno != EBUSY);
+	dut_teardown(_metadata);
+}
 
-	EXPECT_OK(iio_attach(self->buf.fd, self->d.fd));
+TEST_REQ(attach_no_memory, fails_and_leaves_nothing, "ATT-19")
+{
+	long refs = dmabuf_refs(self->fd);
+	struct dmabuf d;
+	int ret;
+
+	EXPECT_ERRNO(attach_in_cgroup(self->cgroup, self->buf.fd, self->fd, 1),
+		     ENOMEM);
+	expect_no_trace(_metadata, &self->buf, self->fd, refs);
+
+	ASSERT_OK(variant_alloc(&d, &variant->v));
+	ret = iio_attach(self->buf.fd, d.fd);
+	dmabuf_free(&d);
+	EXPECT_OK(ret);
+}
+
+/* Return: how many records with @word in them the kernel has logged since. */
+static int nr_logged(int kmsg, const char *word)
+{
+	char record[8192];
+	ssize_t len;
+	int n = 0;
+
+	while ((len = read(kmsg, record, sizeof(record) - 1)) > 0 ||
+	       (len < 0 && errno == EPIPE)) {
+		record[len < 0 ? 0 : len] = '\0';
+		n += !!strstr(record, word);
+	}
+
+	return n;
+}
+
+/* More than a rate limit lets pass at once, which is ten by default */
+#define MANY_FAILURES	40
+
+/* ATTACH, again and again, what is too long to be mapped, if anything is. */
+static void attach_unmappable(const struct iio_buf *b,
+			      const struct exporter *e)
+{
+	struct dmabuf d;
+	int i;
+
+	if (dmabuf_alloc(&d, e, 64 << 20))
+		return;
+
+	for (i = 0; i < MANY_FAILURES; i++) {
+		if (!iio_attach(b->fd, d.fd))
+			break;
+	}
+	dmabuf_free(&d);
+}
+
+TEST_REQ(attach_no_memory, failures_do_not_fill_the_log, "SEC-11")
+{
+	const char *device = strrchr(variant->v.dut->dir, '/') + 1;
+	int kmsg, n;
+
+	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (kmsg < 0)
+		SKIP(return, "/dev/kmsg cannot be read: run as root");
+	lseek(kmsg, 0, SEEK_END);
+
+	EXPECT_ERRNO(attach_in_cgroup(self->cgroup, self->buf.fd, self->fd,
+				      MANY_FAILURES), ENOMEM);
+	EXPECT_LT(nr_logged(kmsg, device), MANY_FAILURES);
+
+	attach_unmappable(&self->buf, variant->v.exporter);
+	n = nr_logged(kmsg, device);
+	close(kmsg);
+	/* Where all can be mapped the defect does not show. */
+	if (n >= MANY_FAILURES)
+		EXPECT_UNLESS("B24", n < MANY_FAILURES);
 }
 
 /* --- DMABUFs over the same memory --- */

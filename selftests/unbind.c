@@ -473,7 +473,7 @@ DUT_FIXTURE(unbind_loopback, DUT_LOOPBACK);
 
 FIXTURE_SETUP(unbind_loopback)
 {
-	const struct iio_dut *out = variant->v.dut, *in = variant->v.peer;
+	const struct iio_dut *out, *in;
 	size_t unit;
 
 	self->out = (struct transfer)TRANSFER_INIT;
@@ -482,6 +482,8 @@ FIXTURE_SETUP(unbind_loopback)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
+	out = variant->v.dut;
+	in = variant->v.peer;
 	if (!binding_setup(_metadata, &self->binding, out) ||
 	    !binding_setup(_metadata, &self->binding, in))
 		return;

@@ -21,15 +21,9 @@ die()
 # make, quiet unless V=1 or something goes wrong
 run_make()
 {
-	if [ "${V:-}" = 1 ]; then
-		make V=1 "$@" >&2
-		return
-	fi
-
-	make -s "$@" >"$out/make.log" 2>&1 || {
-		cat "$out/make.log" >&2
-		die "the build failed, see above"
-	}
+	make -s ${V:+V="$V"} "$@" >"$out/make.log" 2>&1 && broken= || broken=yes
+	[ -z "${V:-}$broken" ] || cat "$out/make.log" >&2
+	[ -z "$broken" ] || die "the build failed, see above"
 }
 
 # Debian's kernel, unpacked in the cache: sets $debian
@@ -81,10 +75,27 @@ find_source()
 			"the IIO DMABUF interface came with 6.11"
 }
 
+# The kernel's name of the architecture that CROSS_COMPILE is for
+cross_arch()
+{
+	case $CROSS_COMPILE in
+	*aarch64*) echo arm64 ;;
+	*arm*) echo arm ;;
+	*riscv*) echo riscv ;;
+	*x86_64*|*i?86*) echo x86 ;;
+	*) echo "${ARCH:-}" ;;
+	esac
+}
+
 make_headers()
 {
 	headers=$out/headers/usr/include
-	if [ -z "${KSRC:-}" ]; then
+	if [ -n "${CROSS_COMPILE:-}" ]; then
+		arch=$(cross_arch)
+		[ -n "$arch" ] ||
+			die "CROSS_COMPILE=$CROSS_COMPILE is for what? Set ARCH, as for a kernel"
+		run_make -C "$ksrc" ARCH="$arch" O="$out/headers" headers
+	elif [ -z "${KSRC:-}" ]; then
 		headers=$debian/headers-out/usr/include
 	else
 		run_make -C "$ksrc" O="$out/headers" headers

@@ -146,8 +146,6 @@ static yaml_document_t doc;
 static struct table tables[NR_T];
 static struct test *tests;
 static size_t nr_tests;
-static char **kunit_files;
-static size_t nr_kunit_files;
 static unsigned int nr_errors;
 
 #define complain(file, line, fmt, ...) do { \
@@ -565,76 +563,6 @@ static void read_tests(FILE *f, const char *name)
 	free(line);
 }
 
-/* --- what is tested inside the kernel --- */
-
-/* Return: the file, to be freed. */
-static char *read_file(const char *name)
-{
-	FILE *f = open_file(name);
-	size_t size, nr;
-	char *s = NULL;
-
-	/* Sources contain no zero. */
-	nr = getdelim(&s, &size, '\0', f) < 0 ? 0 : strlen(s);
-	if (ferror(f) || !nr) {
-		fprintf(stderr, "reqc: %s: empty or not readable\n", name);
-		exit(EXIT_FAILURE);
-	}
-	fclose(f);
-
-	return s;
-}
-
-/* Whether one of the files has the case. The name of the suite ends in ".". */
-static bool kunit_has(const char *suite, const char *name)
-{
-	char *suite_re, *case_re;
-	bool found = false;
-	size_t i;
-
-	if (asprintf(&suite_re, "[.]name[ \t]*=[ \t]*\"%.*s\"",
-		     (int)strcspn(suite, "."), suite) < 0 ||
-	    asprintf(&case_re, "KUNIT_CASE[A-Z_]*[(]%s[,)]", name) < 0)
-		check_alloc(NULL);
-
-	for (i = 0; i < nr_kunit_files && !found; i++)
-		found = matches(kunit_files[i], suite_re) &&
-			matches(kunit_files[i], case_re);
-
-	free(suite_re);
-	free(case_re);
-
-	return found;
-}
-
-/* A reason may say "KUnit SUITE.CASE, SUITE.CASE and SUITE.CASE". */
-static void check_kunit(const yaml_node_t *reason)
-{
-	const char *s = strstr(text(reason), "KUnit ");
-	char suite[64], name[64];
-
-	if (!s)
-		return;
-
-	s += strlen("KUnit ");
-	if (sscanf(s, "%62[a-z0-9_].%63[a-z0-9_]", suite, name) != 2) {
-		complain_at(reason, "'KUnit' names no SUITE.CASE");
-		return;
-	}
-
-	strcat(suite, ".");
-	for (; (s = strstr(s, suite)); s += strlen(suite)) {
-		const char *end = s + strlen(suite);
-
-		end += strspn(end, "abcdefghijklmnopqrstuvwxyz0123456789_");
-		snprintf(name, sizeof(name), "%.*s",
-			 (int)(end - s - strlen(suite)), s + strlen(suite));
-		if (!*name || !kunit_has(suite, name))
-			complain_at(reason, "there is no KUnit case '%s%s'",
-				    suite, name);
-	}
-}
-
 /* --- pages of defects --- */
 
 static int is_page(const struct dirent *entry)
@@ -687,7 +615,6 @@ static void check_citations(void)
 	for (i = 0; i < table->nr; i++) {
 		const struct row *row = &table->rows[i];
 
-		check_kunit(row->value[R_UNTESTED]);
 		if (row->nr_tests && row->value[R_UNTESTED])
 			complain_at(row->value[R_UNTESTED],
 				    "untested '%s' is tested by '%s'",
@@ -1270,9 +1197,6 @@ static void free_all(void)
 	}
 	free(tests);
 
-	for (i = 0; i < nr_kunit_files; i++)
-		free(kunit_files[i]);
-	free(kunit_files);
 	yaml_document_delete(&doc);
 }
 
@@ -1303,12 +1227,6 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 	case 'p':
 		args->pages = arg;
 		return 0;
-	case 'k':
-		kunit_files = check_alloc(reallocarray(kunit_files,
-						       nr_kunit_files + 1,
-						       sizeof(*kunit_files)));
-		kunit_files[nr_kunit_files++] = read_file(arg);
-		return 0;
 	case ARGP_KEY_ARG:
 		if (!catalogue)
 			catalogue = arg;
@@ -1329,8 +1247,6 @@ static error_t parse_arg(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
 	{ .name = "cited", .key = 'c',
 	  .doc = "Check that tests and requirements fit together, instead" },
-	{ .name = "kunit", .key = 'k', .arg = "FILE",
-	  .doc = "With --cited: C source whose KUnit cases reasons may name" },
 	{ .name = "pages", .key = 'p', .arg = "DIR",
 	  .doc = "With --cited: where each defect has a page" },
 	{ .name = "spec", .key = 's',
@@ -1343,7 +1259,7 @@ static const struct argp_option options[] = {
 static const struct argp argp = {
 	.options = options,
 	.parser = parse_arg,
-	.args_doc = "CATALOGUE\n--cited [--kunit FILE]... [--pages DIR] CATALOGUE [LIST]\n"
+	.args_doc = "CATALOGUE\n--cited [--pages DIR] CATALOGUE [LIST]\n"
 		    "--spec CATALOGUE [LIST]\n--explain ID CATALOGUE [LIST]",
 	.doc = "Compile the requirement catalogue to C tables on stdout.\vLIST is what the test programs print with --reqs. Without it --cited reads stdin, others do without tests.",
 };

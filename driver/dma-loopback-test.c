@@ -249,6 +249,44 @@ static struct memory *make_source(struct loopback *lb, size_t size)
 	return mem;
 }
 
+static void free_the_page(void *data)
+{
+	struct memory *mem = data;
+
+	free_page((unsigned long)mem->cpu);
+}
+
+static void unmap_the_page(void *data)
+{
+	struct memory *mem = data;
+
+	dma_unmap_page(mem->dev, mem->dma, mem->size, DMA_FROM_DEVICE);
+}
+
+/* For the controller to write to, until unmap_the_page() is released. */
+static struct memory *make_mapped_page(struct loopback *lb)
+{
+	struct kunit *test = lb->test;
+	struct memory *mem;
+
+	mem = kunit_kzalloc(test, sizeof(*mem), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+
+	mem->dev = &lb->dma->dev;
+	mem->size = PAGE_SIZE;
+	mem->cpu = (u8 *)get_zeroed_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, mem->cpu);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_the_page, mem));
+	mem->dma = dma_map_page(mem->dev, virt_to_page(mem->cpu), 0, mem->size,
+				DMA_FROM_DEVICE);
+	KUNIT_ASSERT_EQ(test, 0, dma_mapping_error(mem->dev, mem->dma));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, unmap_the_page, mem));
+
+	return mem;
+}
+
 /* Bytes @from up to @to are as nobody has touched them. */
 static void expect_untouched(struct loopback *lb, const struct memory *mem,
 			     size_t from, size_t to)
@@ -729,25 +767,15 @@ static void mapped_pages_work(struct kunit *test)
 {
 	struct loopback *lb = make_pair(test);
 	struct memory *src = make_source(lb, PAGE_SIZE);
-	struct memory page = {
-		.dev = &lb->dma->dev,
-		.size = PAGE_SIZE,
-		.cpu = (u8 *)__get_free_page(GFP_KERNEL | __GFP_ZERO),
-	};
+	struct memory *page = make_mapped_page(lb);
 	struct transfer *tx, *rx;
 
-	KUNIT_ASSERT_NOT_NULL(test, page.cpu);
-	page.dma = dma_map_page(page.dev, virt_to_page(page.cpu), 0, PAGE_SIZE,
-				DMA_FROM_DEVICE);
-	KUNIT_ASSERT_EQ(test, 0, dma_mapping_error(page.dev, page.dma));
-
 	tx = start(lb, lb->tx, src, 0, PAGE_SIZE);
-	rx = start(lb, lb->rx, &page, 0, PAGE_SIZE);
+	rx = start(lb, lb->rx, page, 0, PAGE_SIZE);
 	wait_for(tx);
 	wait_for(rx);
-	dma_unmap_page(page.dev, page.dma, PAGE_SIZE, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_MEMEQ(test, page.cpu, src->cpu, PAGE_SIZE);
-	free_page((unsigned long)page.cpu);
+	kunit_release_action(test, unmap_the_page, page);
+	KUNIT_EXPECT_MEMEQ(test, page->cpu, src->cpu, PAGE_SIZE);
 }
 
 /* --- submit, issue and callback --- */

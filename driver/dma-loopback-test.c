@@ -34,6 +34,7 @@
 #include <linux/platform_device.h>
 #include <linux/preempt.h>
 #include <linux/scatterlist.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -430,6 +431,20 @@ static void wait_for_residue(struct transfer *t, u32 expected)
 	       residue > expected && time_before(jiffies, deadline))
 		usleep_range(100, 200);
 	expect_residue(t, expected);
+}
+
+/* Without a sleep, for what comes next to come close behind the engine. */
+static void follow_to_residue(struct transfer *t, u32 most)
+{
+	unsigned long deadline = jiffies + DEADLINE;
+	u32 residue;
+
+	status_of(t, &residue);
+	while (residue > most && time_before(jiffies, deadline)) {
+		cond_resched();
+		status_of(t, &residue);
+	}
+	KUNIT_ASSERT_LE(t->lb->test, residue, most);
 }
 
 /* The same number of bytes through both channels, from start to end */
@@ -1014,6 +1029,7 @@ static void synchronize_ends_memory_access(struct kunit *test)
 		rx = prep(lb, lb->rx, mem, 0, mem->size, DMA_PREP_REPEAT);
 		issue(rx);
 		/* In the middle of it, somewhere else each time */
+		follow_to_residue(rx, mem->size - 1);
 		udelay(100 + 37 * round);
 		dmaengine_terminate_async(lb->rx);
 		dmaengine_synchronize(lb->rx);
@@ -1034,15 +1050,22 @@ static void synchronize_ends_memory_access(struct kunit *test)
 static void terminate_races_completion(struct kunit *test)
 {
 	struct loopback *lb = make_solo(test);
-	struct memory *mem = make_memory(lb, SZ_4K);
+	struct memory *mem = make_memory(lb, SZ_64K);
 	struct transfer *t[4];
 	int round, i, calls, complete = 0;
 	u32 residue;
 
 	for (round = 0; round < 200; round++) {
-		for (i = 0; i < 4; i++)
-			t[i] = start(lb, lb->rx, mem, SZ_1K * i, SZ_1K);
-		udelay(round);
+		for (i = 0; i < 4; i++) {
+			t[i] = prep(lb, lb->rx, mem, SZ_16K * i, SZ_16K, 0);
+			submit(t[i]);
+		}
+		dma_async_issue_pending(lb->rx);
+		/* At any time, or when one of them has just become complete */
+		if (round & 1)
+			follow_to_residue(t[round / 2 % 4], 0);
+		else
+			udelay(round);
 		dmaengine_terminate_async(lb->rx);
 		dmaengine_synchronize(lb->rx);
 
@@ -1057,6 +1080,7 @@ static void terminate_races_completion(struct kunit *test)
 		}
 	}
 
+	KUNIT_EXPECT_GT(test, complete, 0);
 	kunit_info(test, "%d of 800 transfers were complete before", complete);
 }
 

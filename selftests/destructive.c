@@ -16,6 +16,7 @@
 #include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -61,21 +62,20 @@ static void expect_defect(struct witness *w, const char *id)
 	fflush(stdout);
 }
 
+/* The same as kernel_reports in tools/lane */
 static bool is_report(const char *text)
 {
-	static const char * const words[] = {
-		"WARNING: CPU", "BUG: ", "BUG kmalloc", "Oops: ", "refcount_t: ",
-		"INFO: task ", "rcu: INFO", "general protection fault",
-		"kernel BUG at ", " corruption",
-	};
-	size_t i;
+	bool match;
+	regex_t re;
 
-	for (i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strstr(text, words[i]))
-			return true;
-	}
+	if (regcomp(&re,
+		    "WARNING: |BUG[: ]|Oops: |refcount_t: |INFO: task |rcu: INFO|general protection fault|kernel BUG at | corruption",
+		    REG_EXTENDED | REG_NOSUB))
+		abort();
+	match = !regexec(&re, text, 0, NULL, 0);
+	regfree(&re);
 
-	return false;
+	return match;
 }
 
 /* Last thing before dut_teardown(). */

@@ -208,12 +208,13 @@ for signal in INT:130 TERM:143 HUP:129; do
 	echo '# vm: up'
 	exec sleep 60
 	QEMU
-	rm -f "$tmp/pid"
+	# Or the "up" of the VM before would do.
+	rm -f "$tmp/pid" "$tmp/out"
 	# A shell without job control lets background jobs ignore SIGINT.
 	env --default-signal=INT vmrun --ktap "$tmp/ktap" \
 		--console "$tmp/console" -- "$tmp/qemu" >"$tmp/out" 2>"$tmp/err" &
 	vmrun=$!
-	until grep -q up "$tmp/out"; do sleep 0.1; done
+	until grep -qs up "$tmp/out"; do sleep 0.1; done
 	kill -s "${signal%:*}" $vmrun
 	status=0
 	wait $vmrun || status=$?
@@ -222,10 +223,11 @@ for signal in INT:130 TERM:143 HUP:129; do
 	ended "QEMU is killed by then" pid
 done
 
+rm -f "$tmp/pid" "$tmp/out"
 vmrun --ktap "$tmp/ktap" --console "$tmp/console" -- "$tmp/qemu" \
 	>"$tmp/out" 2>"$tmp/err" &
 vmrun=$!
-until grep -q up "$tmp/out"; do sleep 0.1; done
+until grep -qs up "$tmp/out"; do sleep 0.1; done
 kill -s KILL $vmrun
 wait $vmrun 2>/dev/null
 gone "QEMU does not outlive a vmrun that was killed" pid

@@ -67,13 +67,6 @@ static void wait_for_both(int a, int b)
 		fd_poll(pfd[0].revents ? b : a, POLLIN, DEADLINE_MS);
 }
 
-/* What hardware, its driver or the DMA mapping may say of a DMABUF */
-static bool is_refusal(int ret)
-{
-	return ret == -EINVAL || ret == -ENOMEM || ret == -EIO ||
-	       ret == -ENOSPC;
-}
-
 /**
  * struct ends - What goes from where to where
  * @out: output buffer
@@ -147,7 +140,7 @@ static bool send_attached(struct __test_metadata *_metadata,
 	ASSERT_OK(iio_disable(e->in->dut));
 	in = fence_result(in);
 	out = fence_result(out);
-	if (is_refusal(in) || is_refusal(out))
+	if (transfer_refused(in) || transfer_refused(out))
 		return false;
 
 	EXPECT_OK(in) {
@@ -168,7 +161,7 @@ static bool send(struct __test_metadata *_metadata, const struct ends *e,
 	int ret;
 
 	ret = attach_ends(e);
-	if (is_refusal(ret))
+	if (transfer_refused(ret))
 		return false;
 
 	ASSERT_OK(ret);
@@ -321,14 +314,14 @@ static bool one_each(struct __test_metadata *_metadata, struct rig *r,
 
 	*e = nth_ends(r, 0);
 	size = whole_units(r, loop_moves_within(TRANSFER_MS, size));
-	while (is_refusal(ret = try_ends(_metadata, r, size)) &&
+	while (transfer_refused(ret = try_ends(_metadata, r, size)) &&
 	       size > r->unit)
 		size = whole_units(r, size / 2);
 
 	if (ret == -ENOMEM)
 		SKIP(return false, "not enough memory for two %s DMABUFs of %zu bytes",
 		     r->exporter->name, size);
-	if (is_refusal(ret))
+	if (transfer_refused(ret))
 		SKIP(return false, "the devices refuse %s DMABUFs of %zu bytes",
 		     r->exporter->name, size);
 	ASSERT_OK(ret);
@@ -1106,7 +1099,7 @@ TEST_REQ(pages, by_the_thousand, "DATA-20")
 	r->exporter = exporter_find("udmabuf");
 	ret = alloc_ends(r, 0, whole_units(r, loop_moves_within(TEST_MS,
 								64 << 20)));
-	if (is_refusal(ret))
+	if (transfer_refused(ret))
 		SKIP(return, "not enough memory, or the devices refuse as much");
 	ASSERT_OK(ret);
 

@@ -230,6 +230,24 @@ int iio_enqueue_whole(const struct iio_buf *b, const struct dmabuf *d)
 }
 
 /**
+ * transfer_refused() - Whether hardware may say that of a good transfer
+ * @ret: what an allocation, ATTACH, ENQUEUE or the fence of a transfer came to
+ *
+ * The limits of a device, of its DMA mapping and of memory are no defects. They
+ * show in ATTACH (EINVAL, ENOMEM, EIO: see dma_map_sgtable(); ENOSPC where
+ * addresses have run out), and in ENQUEUE or the fence, which is all the same,
+ * when the DMA engine is told of the length and the scatter list (EINVAL, or
+ * ENOMEM where it runs out of descriptors).
+ *
+ * Return: false for success too.
+ */
+bool transfer_refused(int ret)
+{
+	return ret == -EINVAL || ret == -ENOMEM || ret == -EIO ||
+	       ret == -ENOSPC;
+}
+
+/**
  * iio_add_pending_fence() - Give a DMABUF a fence that the test controls
  * @b: disabled buffer; enabling it signals the fence
  * @gate: DMABUF to transfer on @b, not attached yet

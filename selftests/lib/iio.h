@@ -113,6 +113,7 @@ int iio_enqueue_req(int fd, const struct iio_dmabuf *req);
 int iio_enqueue_fence(const struct iio_buf *b, const struct dmabuf *d,
 		      size_t len);
 int iio_enqueue_whole(const struct iio_buf *b, const struct dmabuf *d);
+bool transfer_refused(int ret);
 int iio_add_pending_fence(const struct iio_buf *b, const struct dmabuf *gate,
 			  const struct dmabuf *d, uint32_t flags);
 int fd_set_nonblock(int fd, bool on);

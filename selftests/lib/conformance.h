@@ -254,6 +254,19 @@ static inline bool reqs_wanted(int argc, char **argv)
 	return argc == 2 && !strcmp(argv[1], "--reqs");
 }
 
+/* Whether the harness will run nothing */
+static inline bool list_wanted(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "-l") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+
+	return false;
+}
+
 /*
  * Print what each test of this program cites, all that the harness would run,
  * and @no_reqs for those that do not say what they check. Return: exit code.
@@ -283,6 +296,8 @@ static inline int conformance_main(int argc, char **argv)
 		return ret;
 
 	dut_register_variants();
+	if (!list_wanted(argc, argv))
+		suite_probe();
 
 	return test_harness_run(argc, argv);
 }

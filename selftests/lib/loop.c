@@ -8,7 +8,10 @@
 
 /* The largest block to measure with, and how long is long enough */
 #define PROBE_MOST	0x100000
-#define PROBE_NS	200000000ull
+#define PROBE_NS	10000000ull
+
+/* Milliseconds after which a pair does not work: for the tests to find out */
+#define PROBE_MS	5000
 
 #define INPUT_ALONE	"the input of the loopback pair fills DMABUFs while the output is disabled: tests need a pair that holds back"
 #define OUTPUT_ALONE	"the output of the loopback pair sends while the input is disabled: tests need a pair that holds back"
@@ -27,7 +30,8 @@ struct trial {
 	struct dmabuf rx;
 };
 
-static uint64_t bytes_per_second = UINT64_MAX;
+/* 0 if that could not be measured */
+static uint64_t bytes_per_second;
 static const char *unfit;
 
 static void trial_free(struct trial *p)
@@ -36,9 +40,12 @@ static void trial_free(struct trial *p)
 	dmabuf_free(&p->rx);
 }
 
-/* Have DMABUFs of @len bytes attached, in place of those before. */
+/* Have DMABUFs of @len bytes or more attached. */
 static int trial_attach(struct trial *p, size_t len)
 {
+	if (p->tx.fd >= 0 && p->tx.size >= len && p->rx.size >= len)
+		return 0;
+
 	if (p->tx.fd >= 0) {
 		iio_detach(p->out.fd, p->tx.fd);
 		iio_detach(p->in.fd, p->rx.fd);
@@ -57,6 +64,12 @@ static void trial_stop(const struct trial *p)
 	iio_disable(p->in.dut);
 }
 
+static bool ends_within(int fence, unsigned int ms)
+{
+	return fd_poll(fence, POLLIN, ms) == POLLIN &&
+	       sync_file_status(fence) == 1;
+}
+
 /* Return: nanoseconds that @len bytes take, 0 if they do not go through. */
 static uint64_t trial_measure(struct trial *p, size_t len)
 {
@@ -69,8 +82,8 @@ static uint64_t trial_measure(struct trial *p, size_t len)
 	}
 	if (in >= 0 && out >= 0 && !iio_enable(p->in.dut)) {
 		start = now_ns();
-		if (!iio_enable(p->out.dut) && sync_file_wait(out) == 1 &&
-		    sync_file_wait(in) == 1)
+		if (!iio_enable(p->out.dut) && ends_within(out, PROBE_MS) &&
+		    ends_within(in, PROBE_MS))
 			ns = now_ns() - start;
 	}
 	trial_stop(p);
@@ -83,20 +96,16 @@ static uint64_t trial_measure(struct trial *p, size_t len)
 	return ns;
 }
 
-/*
- * Whether a transfer of @b alone ends, with the other side disabled, in more
- * than the time that it takes with both.
- */
+/* Whether @len bytes of @b are transferred with the other side disabled. */
 static bool runs_alone(const struct trial *p, const struct iio_buf *b,
-		       const struct dmabuf *d, unsigned int ms)
+		       const struct dmabuf *d, size_t len, unsigned int ms)
 {
 	bool ended = false;
 	int fence;
 
-	fence = iio_enqueue_fence(b, d, d->size);
+	fence = iio_enqueue_fence(b, d, len);
 	if (fence >= 0 && !iio_enable(b->dut))
-		ended = fd_poll(fence, POLLIN, ms) == POLLIN &&
-			sync_file_status(fence) == 1;
+		ended = ends_within(fence, ms);
 	trial_stop(p);
 	if (fence >= 0)
 		close(fence);
@@ -116,35 +125,35 @@ void loop_probe(const struct iio_dut *out, const struct iio_dut *in)
 	struct trial p = {
 		IIO_BUF_INIT, IIO_BUF_INIT, DMABUF_INIT, DMABUF_INIT,
 	};
-	size_t unit = iio_good_length(out, in), len = unit;
-	uint64_t first, rate, ns;
+	size_t len, unit = iio_good_length(out, in);
+	uint64_t rate, ns;
 	unsigned int ms;
 
 	if (iio_buf_open(&p.out, out) || iio_buf_open(&p.in, in))
 		goto out;
 
-	first = trial_measure(&p, unit);
-	if (!first)
-		goto out;
-
-	ms = 2 * first / 1000000 + 20;
-	if (runs_alone(&p, &p.in, &p.rx, ms))
-		unfit = INPUT_ALONE;
-	else if (runs_alone(&p, &p.out, &p.tx, ms))
-		unfit = OUTPUT_ALONE;
-
 	/* A busy machine makes a pair look slow, but never fast. */
-	bytes_per_second = 0;
-	for (ns = first; ns; ns = trial_measure(&p, len)) {
+	for (len = unit; (ns = trial_measure(&p, len)); len *= 4) {
 		rate = len * 1000000000ull / ns;
 		if (rate > bytes_per_second)
 			bytes_per_second = rate;
 		if (ns >= PROBE_NS || len >= PROBE_MOST)
 			break;
-		len *= 4;
 	}
+	if (!bytes_per_second)
+		goto out;
+
 	printf("# %s to %s: %" PRIu64 " KiB/s\n", out->name, in->name,
 	       bytes_per_second / 1024);
+
+	/* More than the time that both sides together take for as much */
+	ms = 2000 * unit / bytes_per_second + 20;
+	if (trial_attach(&p, unit))
+		goto out;
+	if (runs_alone(&p, &p.in, &p.rx, unit, ms))
+		unfit = INPUT_ALONE;
+	else if (runs_alone(&p, &p.out, &p.tx, unit, ms))
+		unfit = OUTPUT_ALONE;
 out:
 	iio_buf_close(&p.out);
 	iio_buf_close(&p.in);
@@ -166,7 +175,7 @@ const char *loop_unfit(void)
  */
 size_t loop_moves_within(unsigned int ms, size_t most)
 {
-	uint64_t bytes = bytes_per_second / 1000 * ms;
+	uint64_t bytes = bytes_per_second * ms / 1000;
 
-	return bytes < most ? bytes : most;
+	return bytes_per_second && bytes < most ? bytes : most;
 }

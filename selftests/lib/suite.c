@@ -41,8 +41,6 @@ int suite_init(void)
 	if (!ret && iio_dut_next(NULL)) {
 		/* Tests run in children, which do not come by there. */
 		atexit(iio_restore);
-		if (needs_loopback)
-			loop_probe(iio_loopback_out(), iio_loopback_in());
 		return 0;
 	}
 
@@ -54,6 +52,13 @@ int suite_init(void)
 
 	ksft_exit_skip("%s\n", ret ? iio_discover_error() :
 		       "no IIO buffer of this machine accepts DMABUFs");
+}
+
+/* Before the tests, when it is known which buffers they run on */
+void suite_probe(void)
+{
+	if (needs_loopback)
+		loop_probe(iio_loopback_out(), iio_loopback_in());
 }
 
 /* --- requirements --- */

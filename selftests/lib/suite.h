@@ -13,6 +13,7 @@
 #include "iio.h"
 
 int suite_init(void);
+void suite_probe(void);
 
 /**
  * struct test_reqs - Which requirements a test checks

@@ -146,6 +146,20 @@ static inline void dut_teardown(struct __test_metadata *_metadata)
 	suite_explain(_metadata->fixture->name, _metadata->name);
 }
 
+/**
+ * SKIP_REST() - Skip what is left of a test that has begun
+ * @_statement: how to leave, usually return
+ * @...: format and arguments of the reason
+ *
+ * As SKIP(), but what has failed before remains a failure.
+ */
+#define SKIP_REST(_statement, ...) do {					\
+	if (_metadata->exit_code == KSFT_FAIL)				\
+		_statement;						\
+	else								\
+		SKIP(_statement, __VA_ARGS__);				\
+} while (0)
+
 /* 0 or a positive number is success, else it is a negative errno. */
 #define __EXPECT_ERRNO(_call, _call_str, _errs_str, _assert, ...) do {	\
 	const int __errs[] = { __VA_ARGS__ };				\

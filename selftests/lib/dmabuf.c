@@ -575,6 +575,47 @@ ptrdiff_t byte_mismatch(const uint8_t *buf, size_t len, uint8_t byte)
 	return i;
 }
 
+/* What caches and bounce pages hold back is a multiple of this. */
+#define COHERENCE_UNIT	16
+
+/**
+ * pattern_is_stale() - Is that a pattern which caches or bounce pages hold back?
+ * @buf: memory
+ * @len: bytes
+ * @seed: which pattern should be there
+ * @old: what may have been there before, each byte of it
+ * @nr_old: length of @old
+ *
+ * Of what is not synced a part may arrive: bounce pages keep all of it, caches
+ * what they have not evicted. But each unit is of one kind or the other.
+ *
+ * Return: whether there are old units, and none but those and right ones.
+ */
+bool pattern_is_stale(const uint8_t *buf, size_t len, uint64_t seed,
+		      const uint8_t *old, size_t nr_old)
+{
+	uint64_t unit[COHERENCE_UNIT / sizeof(uint64_t)];
+	size_t i, j, n, stale = 0;
+
+	for (i = 0; i < len; i += n) {
+		n = len - i < sizeof(unit) ? len - i : sizeof(unit);
+		for (j = 0; j < ARRAY_SIZE(unit); j++)
+			unit[j] = pattern_word(seed, i / sizeof(*unit) + j);
+		if (!memcmp(buf + i, unit, n))
+			continue;
+
+		for (j = 0; j < nr_old; j++) {
+			if (byte_mismatch(buf + i, n, old[j]) < 0)
+				break;
+		}
+		if (j == nr_old)
+			return false;
+		stale++;
+	}
+
+	return stale;
+}
+
 /* --- readiness and references --- */
 
 /* Return: revents, 0 on time-out, or a negative errno. */

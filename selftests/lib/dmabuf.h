@@ -70,6 +70,8 @@ int dmabuf_poison(const struct dmabuf *d, uint8_t byte);
 void pattern_fill(uint8_t *buf, size_t len, uint64_t seed);
 ptrdiff_t pattern_mismatch(const uint8_t *buf, size_t len, uint64_t seed);
 ptrdiff_t byte_mismatch(const uint8_t *buf, size_t len, uint8_t byte);
+bool pattern_is_stale(const uint8_t *buf, size_t len, uint64_t seed,
+		      const uint8_t *old, size_t nr_old);
 
 /* Tells of the attachments of all DMABUFs, if debugfs is mounted */
 #define DMABUF_BUFINFO	"/sys/kernel/debug/dma_buf/bufinfo"

@@ -63,6 +63,7 @@ static int dmabuf_adopt(struct dmabuf *d)
 		d->map = NULL;
 		goto err_close;
 	}
+	d->refs = dmabuf_refs(d->fd);
 
 	return 0;
 
@@ -469,6 +470,24 @@ void dmabuf_free(struct dmabuf *d)
 	*d = (struct dmabuf)DMABUF_INIT;
 }
 
+/**
+ * dmabuf_free_idle() - Free a DMABUF when no device has it any more
+ * @d: no longer attached, or attached to buffers that were closed; may be free
+ *
+ * The kernel lets go of what was transferred from a work item, until when the
+ * memory cannot be had again: that matters where there is little of its kind.
+ *
+ * Return: 0, or -ETIMEDOUT if somebody still had it after DEADLINE_MS.
+ */
+int dmabuf_free_idle(struct dmabuf *d)
+{
+	int ret = d->fd < 0 ? 0 : dmabuf_wait_refs(d->fd, d->refs);
+
+	dmabuf_free(d);
+
+	return ret;
+}
+
 /* --- CPU access --- */
 
 /* One DMA_BUF_IOCTL_SYNC, not restarted: 0 or a negative errno. */
@@ -579,15 +598,15 @@ ptrdiff_t byte_mismatch(const uint8_t *buf, size_t len, uint8_t byte)
 #define COHERENCE_UNIT	16
 
 /**
- * pattern_is_stale() - Is that a pattern which caches or bounce pages hold back?
+ * pattern_is_stale() - Whether caches or bounce pages hold a pattern back
  * @buf: memory
  * @len: bytes
  * @seed: which pattern should be there
  * @old: what may have been there before, each byte of it
  * @nr_old: length of @old
  *
- * Of what is not synced a part may arrive: bounce pages keep all of it, caches
- * what they have not evicted. But each unit is of one kind or the other.
+ * Bounce pages keep all that is not synced from arriving, caches what they have
+ * not evicted. But each unit is of one kind or the other.
  *
  * Return: whether there are old units, and none but those and right ones.
  */

@@ -22,12 +22,14 @@
  * @memfd: memfd behind it where the exporter is udmabuf, otherwise -1
  * @size: size in bytes, as the kernel tells it
  * @map: read and write mapping of all of it
+ * @refs: references to it that are ours, see dmabuf_refs()
  */
 struct dmabuf {
 	int fd;
 	int memfd;
 	size_t size;
 	uint8_t *map;
+	long refs;
 };
 
 #define DMABUF_INIT	{ .fd = -1, .memfd = -1 }
@@ -62,6 +64,7 @@ int dmabuf_from_pages(struct dmabuf *d, int memfd, const size_t *pages,
 		      size_t nr_pages);
 int memfd_for_udmabuf(size_t size);
 void dmabuf_free(struct dmabuf *d);
+int dmabuf_free_idle(struct dmabuf *d);
 
 int dmabuf_sync(int fd, uint64_t flags);
 int dmabuf_begin_cpu(const struct dmabuf *d);

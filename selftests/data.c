@@ -554,13 +554,43 @@ static void expect_done(struct __test_metadata *_metadata,
 }
 
 /*
+ * Attach @depth DMABUFs of @size bytes to each end, the first of which is there
+ * and known to be good. Return: how many it became, fewer where memory, the DMA
+ * mapping or what can be sent ends.
+ */
+static size_t attach_ring(struct __test_metadata *_metadata, struct rig *r,
+			  size_t size, size_t depth)
+{
+	struct ends e = nth_ends(r, 0);
+	size_t i;
+	int ret;
+
+	ASSERT_OK(attach_ends(&e));
+	for (i = 1; i < depth; i++) {
+		ret = alloc_ends(r, i, size);
+		if (transfer_refused(ret))
+			break;
+
+		ASSERT_OK(ret);
+		e = nth_ends(r, i);
+		ASSERT_OK(attach_ends(&e));
+		if (!send_attached(_metadata, &e, size)) {
+			ASSERT_OK(detach_ends(&e));
+			break;
+		}
+	}
+
+	return i;
+}
+
+/*
  * @total bytes through a ring of up to @depth DMABUFs: the stream has no seam
  * between two of them.
  */
 static void stream(struct __test_metadata *_metadata, struct rig *r,
 		   size_t size, size_t total, size_t depth)
 {
-	size_t i, nr, sent = 0, received = 0;
+	size_t i, nr, blocks, sent = 0, received = 0;
 	struct ends first;
 	struct dmabuf *d;
 
@@ -569,25 +599,19 @@ static void stream(struct __test_metadata *_metadata, struct rig *r,
 		return;
 
 	size = first.rx->size;
-	nr = loop_moves_within(TEST_MS, total) / size;
-	if (nr < 2 * depth)
-		nr = size * depth < total ? 2 * depth : 4;
-
-	/* Where memory or what can be sent ends, a shorter ring will do. */
+	nr = total / size > 4 ? total / size : 4;
 	if (depth > nr)
 		depth = nr;
-	for (i = 1; i < depth; i++) {
-		const struct ends e = nth_ends(r, i);
 
-		if (alloc_ends(r, i, size) || !send(_metadata, &e, size))
-			break;
-	}
-	depth = i;
-	for (i = 0; i < depth; i++) {
-		const struct ends e = nth_ends(r, i);
-
-		ASSERT_OK(attach_ends(&e));
-	}
+	/* Each DMABUF once to try it, and all that is streamed */
+	blocks = loop_moves_within(TEST_MS, (depth + nr) * size) / size;
+	if (blocks < 3)
+		SKIP_REST(return, "the devices are too slow for blocks of %zu bytes",
+			  size);
+	if (depth > blocks / 2)
+		depth = blocks / 2;
+	nr = blocks - depth;
+	depth = attach_ring(_metadata, r, size, depth);
 
 	for (i = 0; i < depth; i++) {
 		ASSERT_OK(iio_enqueue(r->in.fd, r->rx[i].fd, size));

@@ -249,9 +249,7 @@ static void rig_setup(struct __test_metadata *_metadata, struct rig *r,
 {
 	r->exporter = v->exporter;
 	r->unit = iio_good_length(v->dut, v->peer);
-	r->align = v->dut->align;
-	while (r->align % v->peer->align)
-		r->align += v->dut->align;
+	r->align = iio_common_align(v->dut, v->peer);
 
 	ASSERT_OK(iio_buf_open(&r->out, v->dut));
 	ASSERT_OK(iio_buf_open(&r->in, v->peer));

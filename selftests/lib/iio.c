@@ -154,12 +154,23 @@ uint64_t iio_scan_set(const struct iio_dut *dut, const uint64_t *on)
 
 /* --- descriptors and ioctls --- */
 
-/* Return: a number of pages that suits the alignment of both buffers. */
+/* Return: the shortest length that suits the alignment of both buffers. */
+size_t iio_common_align(const struct iio_dut *a, const struct iio_dut *b)
+{
+	size_t align = a->align;
+
+	while (align % b->align)
+		align += a->align;
+
+	return align;
+}
+
+/* The same as a number of pages */
 size_t iio_good_length(const struct iio_dut *a, const struct iio_dut *b)
 {
 	size_t len = page_size();
 
-	while (len % a->align || len % b->align)
+	while (len % iio_common_align(a, b))
 		len += page_size();
 
 	return len;

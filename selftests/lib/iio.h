@@ -103,6 +103,7 @@ int iio_disable(const struct iio_dut *dut);
 int iio_buf_open(struct iio_buf *b, const struct iio_dut *dut);
 void iio_buf_close(struct iio_buf *b);
 
+size_t iio_common_align(const struct iio_dut *a, const struct iio_dut *b);
 size_t iio_good_length(const struct iio_dut *a, const struct iio_dut *b);
 size_t iio_short_length(const struct iio_dut *dut);
 int iio_get_fd(int dev_fd, int index);

@@ -933,6 +933,8 @@ TEST_REQ(data_pair, each_length_of_one_dmabuf, "DATA-14")
 #define FILE_IO_SENT	65536
 #define FILE_IO_READ	32768
 
+#define WRITE_SIZE	4096
+
 FIXTURE(data_layout) {
 	struct rig r;
 	char length[2][16];
@@ -1061,14 +1063,18 @@ TEST_REQ(data_layout, read_is_what_dmabufs_sent, "DATA-16")
 		expect_read(_metadata, r, self->bytes, &masks[i]);
 }
 
-/* Write what the buffer takes; whether the DMABUF at the other end is full. */
-static bool write_some(int fd, const uint8_t *bytes, size_t chunk, size_t *done,
+/*
+ * Write what the buffer takes of @size bytes; whether the DMABUF at the other
+ * end is full.
+ */
+static bool write_some(int fd, const uint8_t *bytes, size_t size, size_t *done,
 		       int fence)
 {
+	size_t len = size - *done < WRITE_SIZE ? size - *done : WRITE_SIZE;
 	ssize_t n = 0;
 
-	if (*done + chunk <= FILE_IO_SENT)
-		n = write(fd, bytes + *done, chunk);
+	if (len)
+		n = write(fd, bytes + *done, len);
 	if (n > 0)
 		*done += n;
 
@@ -1079,12 +1085,18 @@ TEST_REQ(data_layout, dmabufs_receive_what_write_sent, "DATA-16")
 {
 	const uint64_t first = 1;
 	struct rig *r = &self->r;
-	size_t done = 0;
+	size_t size, done = 0;
 	struct ends e;
 
 	if (!expect_synced(_metadata, r, r->exporter) ||
 	    !one_each(_metadata, r, FILE_IO_READ, &e))
 		return;
+
+	/* More than is to come: what does not fill a block is not sent. */
+	size = 2 * e.rx->size;
+	free(self->bytes);
+	self->bytes = malloc(size);
+	ASSERT_NE(NULL, self->bytes);
 
 	iio_scan_set(r->out.dut, &first);
 	iio_scan_set(r->in.dut, &first);
@@ -1094,8 +1106,8 @@ TEST_REQ(data_layout, dmabufs_receive_what_write_sent, "DATA-16")
 	self->fence = iio_enqueue_whole(e.in, e.rx);
 	ASSERT_OK(self->fence);
 
-	pattern_fill(self->bytes, FILE_IO_SENT, 16);
-	ASSERT_TRUE(wait_until(write_some(r->out.fd, self->bytes, 4096, &done,
+	pattern_fill(self->bytes, size, 16);
+	ASSERT_TRUE(wait_until(write_some(r->out.fd, self->bytes, size, &done,
 					  self->fence))) {
 		TH_LOG("%zu bytes written do not fill a DMABUF of %zu", done,
 		       e.rx->size);

@@ -6,9 +6,10 @@
 
 #include "loop.h"
 
-/* The largest block to measure with, and how long is long enough */
-#define PROBE_MOST	0x100000
-#define PROBE_NS	10000000ull
+/* The largest block to measure with, how long is slow, and how often to try */
+#define PROBE_MOST	0x40000
+#define PROBE_NS	15000000ull
+#define PROBE_TRIES	4
 
 /* Milliseconds after which a pair does not work: for the tests to find out */
 #define PROBE_MS	5000
@@ -126,18 +127,22 @@ void loop_probe(const struct iio_dut *out, const struct iio_dut *in)
 		IIO_BUF_INIT, IIO_BUF_INIT, DMABUF_INIT, DMABUF_INIT,
 	};
 	size_t len, unit = iio_good_length(out, in);
+	unsigned int ms, tries;
 	uint64_t rate, ns;
-	unsigned int ms;
 
 	if (iio_buf_open(&p.out, out) || iio_buf_open(&p.in, in))
 		goto out;
 
 	/* A busy machine makes a pair look slow, but never fast. */
-	for (len = unit; (ns = trial_measure(&p, len)); len *= 4) {
-		rate = len * 1000000000ull / ns;
-		if (rate > bytes_per_second)
-			bytes_per_second = rate;
-		if (ns >= PROBE_NS || len >= PROBE_MOST)
+	for (len = unit; len <= PROBE_MOST || len == unit; len *= 4) {
+		tries = 0;
+		do {
+			ns = trial_measure(&p, len);
+			rate = ns ? len * 1000000000ull / ns : 0;
+			if (rate > bytes_per_second)
+				bytes_per_second = rate;
+		} while (ns >= PROBE_NS && ++tries < PROBE_TRIES);
+		if (!ns || tries == PROBE_TRIES)
 			break;
 	}
 	if (!bytes_per_second)

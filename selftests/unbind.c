@@ -284,8 +284,8 @@ static void expect_same_fence(struct __test_metadata *_metadata, int fence,
 
 	ASSERT_OK(sync_file_info(fence, &now));
 	EXPECT_EQ(before->status, now.status);
-	EXPECT_EQ(before->context, now.context);
-	EXPECT_EQ(before->seqno, now.seqno);
+	EXPECT_EQ(before->num_fences, now.num_fences);
+	EXPECT_EQ(before->timestamp, now.timestamp);
 }
 
 TEST_REQ(unbind, buffer_is_closed_first, "LIF-17", "FEN-16")

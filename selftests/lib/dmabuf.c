@@ -783,7 +783,7 @@ int dmabuf_import(int fd, int sync_file, uint32_t flags)
  * sync_file_info() - What a sync file says about its first fence
  * @fd: sync file
  * @info: filled in; context and seqno are 0 for a fence that has no
- *	"driver-timeline<context>-<seqno>" name
+ *	"driver-timeline<context>-<seqno>" name, or no longer
  *
  * Return: 0, or a negative errno.
  */
@@ -806,6 +806,9 @@ int sync_file_info(int fd, struct fence_info *info)
 		.num_fences = req.num_fences,
 		.timestamp = fences[0].timestamp_ns,
 	};
+	if (info->status)
+		return 0;
+
 	snprintf(info->driver, sizeof(info->driver), "%.31s",
 		 fences[0].driver_name);
 	snprintf(info->timeline, sizeof(info->timeline), "%.31s",

@@ -92,19 +92,22 @@ int dmabuf_import(int fd, int sync_file, uint32_t flags);
  * struct fence_info - The one fence of a sync file
  * @status: 0 pending, 1 signalled, negative errno: signalled with an error
  * @num_fences: number of fences behind the sync file
- * @driver: driver name of the first one
- * @timeline: timeline name of the first one
  * @timestamp: when the first one signalled, in ns of CLOCK_MONOTONIC; 0 while
  *	it is pending
+ * @driver: driver name of the first one
+ * @timeline: timeline name of the first one
  * @context: fence context, from the timeline in the name of the sync file
  * @seqno: sequence number, likewise
+ *
+ * Since Linux 6.17 fences that have signalled have no names any more, and no
+ * numbers therefore. What follows @timestamp is filled in while pending only.
  */
 struct fence_info {
 	int status;
 	unsigned int num_fences;
+	uint64_t timestamp;
 	char driver[32];
 	char timeline[32];
-	uint64_t timestamp;
 	uint64_t context;
 	uint64_t seqno;
 };

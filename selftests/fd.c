@@ -633,25 +633,6 @@ static void wake_up(int sig)
 	(void)sig;
 }
 
-/**
- * struct enqueue_call - ENQUEUE in a thread
- * @fd: the buffer
- * @dmabuf_fd: the DMABUF
- * @len: bytes_used
- */
-struct enqueue_call {
-	int fd;
-	int dmabuf_fd;
-	size_t len;
-};
-
-static int enqueue_call(void *arg)
-{
-	const struct enqueue_call *c = arg;
-
-	return iio_enqueue(c->fd, c->dmabuf_fd, c->len);
-}
-
 /*
  * ENQUEUE, and a signal once it sleeps. Whether O_NONBLOCK is in force is seen
  * without a clock then: a call that waits ends with EINTR, another by itself.
@@ -662,7 +643,7 @@ static int enqueue_or_interrupt(int fd, const struct dmabuf *d, size_t len)
 	struct blocked b;
 	int ret;
 
-	ret = blocked_start(&b, enqueue_call, &c);
+	ret = blocked_start(&b, enqueue_once, &c);
 	if (ret)
 		return ret;
 

@@ -580,20 +580,6 @@ TEST_REQ(lifecycle, file_io_after_close, "LIF-10")
 	EXPECT_UNLESS("B4", file_io_comes(l));
 }
 
-/* The one ENQUEUE of a thread */
-struct enqueue_call {
-	int fd;
-	int dmabuf_fd;
-	size_t len;
-};
-
-static int enqueue_call(void *arg)
-{
-	const struct enqueue_call *e = arg;
-
-	return iio_enqueue(e->fd, e->dmabuf_fd, e->len);
-}
-
 TEST_REQ(lifecycle, closed_under_an_enqueue, "LIF-14")
 {
 	static struct enqueue_call e;
@@ -606,7 +592,7 @@ TEST_REQ(lifecycle, closed_under_an_enqueue, "LIF-14")
 	e.fd = l->buf.fd;
 	e.dmabuf_fd = l->d[0].fd;
 	e.len = l->d[0].size;
-	ASSERT_OK(blocked_start(&self->call, enqueue_call, &e));
+	ASSERT_OK(blocked_start(&self->call, enqueue_once, &e));
 	ASSERT_OK(blocked_wait(&self->call, SYS_ioctl));
 
 	close_fd(&l->buf.fd);

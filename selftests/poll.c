@@ -525,20 +525,6 @@ TEST_REQ(poll, ppoll_takes_its_signal_mask, "POL-21")
 	sigaction(SIGUSR1, &old_action, NULL);
 }
 
-/* An ENQUEUE for a thread of its own */
-struct enqueue_call {
-	int fd;
-	int dmabuf_fd;
-	size_t len;
-};
-
-static int enqueue_call(void *arg)
-{
-	struct enqueue_call *call = arg;
-
-	return iio_enqueue(call->fd, call->dmabuf_fd, call->len);
-}
-
 /* A second is far more than a poll() needs, and far less than the ENQUEUE. */
 #define POLL_ZERO_MS	1000
 
@@ -577,7 +563,7 @@ TEST_REQ(poll, never_blocks_with_timeout_zero, "POL-05")
 	enqueue = (struct enqueue_call){
 		self->t.buf.fd, self->other.fd, self->t.len,
 	};
-	ASSERT_OK(blocked_start(&self->waiter[0], enqueue_call, &enqueue));
+	ASSERT_OK(blocked_start(&self->waiter[0], enqueue_once, &enqueue));
 	ASSERT_OK(blocked_wait(&self->waiter[0], SYS_ioctl));
 
 	zero.fd = self->other.fd;

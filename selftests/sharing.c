@@ -42,20 +42,6 @@
 
 /* --- one DMABUF on two buffers --- */
 
-/* An ENQUEUE for a thread of its own */
-struct enqueue_call {
-	int fd;
-	int dmabuf_fd;
-	size_t len;
-};
-
-static int enqueue_call(void *arg)
-{
-	const struct enqueue_call *call = arg;
-
-	return iio_enqueue(call->fd, call->dmabuf_fd, call->len);
-}
-
 /**
  * struct two - Two buffers
  * @first: the first one; its DMABUF is the one that they share
@@ -113,7 +99,7 @@ static void start_enqueue(struct __test_metadata *_metadata, struct two *two,
 	two->call = (struct enqueue_call){
 		t->buf.fd, two->first.d.fd, t->len,
 	};
-	ASSERT_OK(blocked_start(&two->thread, enqueue_call, &two->call));
+	ASSERT_OK(blocked_start(&two->thread, enqueue_patiently, &two->call));
 	ASSERT_OK(blocked_wait(&two->thread, SYS_ioctl)) {
 		TH_LOG("ENQUEUE on %s did not wait for the transfer of %s",
 		       t->buf.dut->name, two->first.buf.dut->name);

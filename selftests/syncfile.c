@@ -570,12 +570,12 @@ TEST_REQ(syncfile_contended, import_is_not_stalled, "SFI-21")
 
 /**
  * struct gated - A blocking ENQUEUE for a thread of its own
- * @t: what is enqueued
+ * @call: the ENQUEUE
  * @gate: sync file that it waits for
  * @status: how it stood with @gate when ENQUEUE returned
  */
 struct gated {
-	const struct transfer *t;
+	struct enqueue_call call;
 	int gate;
 	int status;
 };
@@ -622,11 +622,6 @@ FIXTURE_TEARDOWN(syncfile_pair)
 	dut_teardown(_metadata);
 }
 
-static int try_enqueue(const struct transfer *t)
-{
-	return iio_enqueue(t->buf.fd, t->d.fd, t->len);
-}
-
 /* ENQUEUE of @t must wait for the imported fence of @foreign. */
 static void expect_gated(struct __test_metadata *_metadata, struct transfer *t,
 			 struct transfer *foreign, uint32_t flags)
@@ -634,7 +629,7 @@ static void expect_gated(struct __test_metadata *_metadata, struct transfer *t,
 	ASSERT_OK(fd_set_nonblock(t->buf.fd, true));
 	transfer_hold(_metadata, foreign);
 	ASSERT_OK(dmabuf_import(t->d.fd, foreign->fence, flags));
-	EXPECT_ERRNO(try_enqueue(t), EBUSY);
+	EXPECT_ERRNO(iio_enqueue(t->buf.fd, t->d.fd, t->len), EBUSY);
 
 	transfer_finish(_metadata, foreign);
 	ASSERT_OK(fd_set_nonblock(t->buf.fd, false));
@@ -716,12 +711,12 @@ TEST_REQ(syncfile_pair, merge_gates_until_the_output_is_done, "SFI-12")
 	expect_gated_by_both(_metadata, self, &self->in, &self->out);
 }
 
-static int enqueue_call(void *arg)
+static int enqueue_gated(void *arg)
 {
 	struct gated *g = arg;
 	int ret;
 
-	ret = try_enqueue(g->t);
+	ret = enqueue_patiently(&g->call);
 	g->status = sync_file_status(g->gate);
 
 	return ret;
@@ -736,8 +731,11 @@ static void expect_ordered(struct __test_metadata *_metadata,
 	ASSERT_OK(dmabuf_import(second->d.fd, first->fence,
 				DMA_BUF_SYNC_WRITE));
 	ASSERT_OK(iio_enable(second->buf.dut));
-	self->gated = (struct gated){ .t = second, .gate = first->fence };
-	ASSERT_OK(blocked_start(&self->thread, enqueue_call, &self->gated));
+	self->gated = (struct gated){
+		.call = { second->buf.fd, second->d.fd, second->len },
+		.gate = first->fence,
+	};
+	ASSERT_OK(blocked_start(&self->thread, enqueue_gated, &self->gated));
 	ASSERT_OK(blocked_wait(&self->thread, SYS_ioctl)) {
 		TH_LOG("ENQUEUE does not wait for the fence of the other buffer");
 	}

@@ -8,6 +8,7 @@
 
 #include "blocked.h"
 #include "deadline.h"
+#include "iio.h"
 
 static void *blocked_thread(void *arg)
 {
@@ -153,4 +154,40 @@ int blocked_join(struct blocked *b)
 	pthread_join(b->thread, NULL);
 
 	return b->ret;
+}
+
+/* For blocked_start(): one ENQUEUE, of a struct enqueue_call. */
+int enqueue_once(void *arg)
+{
+	const struct enqueue_call *c = arg;
+
+	return iio_enqueue(c->fd, c->dmabuf_fd, c->len);
+}
+
+/* An EBUSY that took that long was waited for. The kernel waits for seconds. */
+#define WAITED_MS	1000
+
+/**
+ * enqueue_patiently() - For blocked_start(): ENQUEUE, however long it takes
+ * @arg: a struct enqueue_call
+ *
+ * The kernel gives up after a while, which a slow device may need to be done
+ * with what ENQUEUE waits for: try again then.
+ *
+ * Return: 0 or a negative errno; -EBUSY if ENQUEUE did not wait, or if it was
+ * not even done after DEADLINE_MS.
+ */
+int enqueue_patiently(void *arg)
+{
+	const uint64_t end = now_ms() + DEADLINE_MS;
+	uint64_t start;
+	int ret;
+
+	do {
+		start = now_ms();
+		ret = enqueue_once(arg);
+	} while (ret == -EBUSY && now_ms() - start >= WAITED_MS &&
+		 now_ms() < end);
+
+	return ret;
 }

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 
@@ -52,5 +53,20 @@ int blocked_start(struct blocked *b, int (*fn)(void *arg), void *arg);
 int blocked_wait(const struct blocked *b, long nr);
 int blocked_wait_pid(pid_t pid, long nr);
 int blocked_join(struct blocked *b);
+
+/**
+ * struct enqueue_call - Argument of the functions below, which ENQUEUE
+ * @fd: buffer
+ * @dmabuf_fd: DMABUF, attached
+ * @len: bytes of it
+ */
+struct enqueue_call {
+	int fd;
+	int dmabuf_fd;
+	size_t len;
+};
+
+int enqueue_once(void *arg);
+int enqueue_patiently(void *arg);
 
 #endif /* CONFORMANCE_BLOCKED_H */

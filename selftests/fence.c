@@ -35,14 +35,6 @@
 #define POISON		1000
 #define SENT		1
 
-static void attached_setup(struct __test_metadata *_metadata,
-			   struct transfer *t, const struct iio_dut *dut,
-			   const struct exporter *e, size_t unit)
-{
-	transfer_setup(_metadata, t, dut, e, unit);
-	ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
-}
-
 static struct fence_info info_of(struct __test_metadata *_metadata, int fence)
 {
 	struct fence_info info = {};
@@ -124,8 +116,8 @@ FIXTURE_SETUP(fence)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_short(_metadata, &self->t, variant->v.dut,
+			     variant->v.dut, variant->v.exporter);
 	ASSERT_OK(dmabuf_alloc(&self->other, variant->v.exporter,
 			       self->t.d.size));
 }
@@ -607,8 +599,8 @@ FIXTURE_SETUP(fence_out)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_short(_metadata, &self->t, variant->v.dut,
+			     variant->v.dut, variant->v.exporter);
 }
 
 FIXTURE_TEARDOWN(fence_out)
@@ -659,8 +651,8 @@ FIXTURE_SETUP(fence_traced)
 		     "no trace events of dma_fence: needs CONFIG_TRACING, tracefs on /sys/kernel/tracing and root");
 
 	ASSERT_OK(trace_open());
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_short(_metadata, &self->t, variant->v.dut,
+			     variant->v.dut, variant->v.exporter);
 }
 
 FIXTURE_TEARDOWN(fence_traced)
@@ -740,7 +732,6 @@ static void run_traced(struct __test_metadata *_metadata,
 	struct fence_info info;
 	int i;
 
-	t->len = iio_short_length(t->buf.dut);
 	transfer_hold(_metadata, t);
 	info = info_of(_metadata, t->fence);
 	self->context = info.context;
@@ -811,19 +802,16 @@ DUT_FIXTURE(fence_pair, DUT_PAIR);
 
 FIXTURE_SETUP(fence_pair)
 {
-	size_t unit;
-
 	self->out = (struct transfer)TRANSFER_INIT;
 	self->in = (struct transfer)TRANSFER_INIT;
 
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	unit = iio_good_length(variant->v.dut, variant->v.peer);
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, unit);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, unit);
+	transfer_setup_short(_metadata, &self->out, variant->v.dut,
+			     variant->v.peer, variant->v.exporter);
+	transfer_setup_short(_metadata, &self->in, variant->v.peer,
+			     variant->v.dut, variant->v.exporter);
 }
 
 FIXTURE_TEARDOWN(fence_pair)
@@ -922,10 +910,10 @@ FIXTURE_SETUP(fence_loopback)
 		return;
 
 	unit = iio_good_length(variant->v.dut, variant->v.peer);
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, unit);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, unit);
+	transfer_setup_attached(_metadata, &self->out, variant->v.dut,
+				variant->v.exporter, unit);
+	transfer_setup_attached(_metadata, &self->in, variant->v.peer,
+				variant->v.exporter, unit);
 }
 
 FIXTURE_TEARDOWN(fence_loopback)

@@ -38,14 +38,6 @@
 
 #define POLL_BOTH	(POLLIN | POLLOUT)
 
-static void attached_setup(struct __test_metadata *_metadata,
-			   struct transfer *t, const struct iio_dut *dut,
-			   const struct exporter *e, size_t unit)
-{
-	transfer_setup(_metadata, t, dut, e, unit);
-	ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
-}
-
 /* A poll() for a thread of its own */
 struct poll_call {
 	int fd;
@@ -110,8 +102,8 @@ FIXTURE_SETUP(poll)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(poll)
@@ -881,8 +873,8 @@ FIXTURE_SETUP(poll_input)
 		return;
 
 	shape_save(variant->v.dut, &self->shape);
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(poll_input)
@@ -955,8 +947,8 @@ FIXTURE_SETUP(poll_output)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(poll_output)
@@ -998,10 +990,10 @@ FIXTURE_SETUP(poll_loopback)
 	/* What both can transfer; a quarter of it is to be that, too. */
 	self->unit = variant->v.dut->align * variant->v.peer->align;
 	shape_save(variant->v.peer, &self->shape);
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, 4 * self->unit);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, 4 * self->unit);
+	transfer_setup_attached(_metadata, &self->out, variant->v.dut,
+				variant->v.exporter, 4 * self->unit);
+	transfer_setup_attached(_metadata, &self->in, variant->v.peer,
+				variant->v.exporter, 4 * self->unit);
 }
 
 FIXTURE_TEARDOWN(poll_loopback)
@@ -1106,10 +1098,10 @@ FIXTURE_SETUP(poll_pair)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, variant->v.peer->align);
+	transfer_setup_attached(_metadata, &self->out, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
+	transfer_setup_attached(_metadata, &self->in, variant->v.peer,
+				variant->v.exporter, variant->v.peer->align);
 }
 
 FIXTURE_TEARDOWN(poll_pair)

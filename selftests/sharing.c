@@ -62,12 +62,8 @@ static void two_setup(struct __test_metadata *_metadata, struct two *two,
 		      const struct iio_dut *first, const struct iio_dut *second,
 		      const struct exporter *e)
 {
-	size_t unit = first->align * second->align;
-
-	transfer_setup(_metadata, &two->first, first, e, unit);
-	transfer_setup(_metadata, &two->second, second, e, unit);
-	ASSERT_OK(iio_attach(two->first.buf.fd, two->first.d.fd));
-	ASSERT_OK(iio_attach(two->second.buf.fd, two->second.d.fd));
+	transfer_setup_short(_metadata, &two->first, first, second, e);
+	transfer_setup_short(_metadata, &two->second, second, first, e);
 	ASSERT_OK(iio_attach(two->second.buf.fd, two->first.d.fd));
 }
 
@@ -365,9 +361,8 @@ FIXTURE_SETUP(sharing)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	transfer_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	ASSERT_OK(iio_attach(self->t.buf.fd, self->t.d.fd));
+	transfer_setup_short(_metadata, &self->t, variant->v.dut,
+			     variant->v.dut, variant->v.exporter);
 }
 
 static void usb_teardown(struct usb *usb);

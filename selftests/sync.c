@@ -606,12 +606,10 @@ FIXTURE_SETUP(sync_loopback)
 		return;
 
 	unit = variant->v.dut->align * variant->v.peer->align;
-	transfer_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, unit);
-	transfer_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, unit);
-	ASSERT_OK(iio_attach(self->out.buf.fd, self->out.d.fd));
-	ASSERT_OK(iio_attach(self->in.buf.fd, self->in.d.fd));
+	transfer_setup_attached(_metadata, &self->out, variant->v.dut,
+				variant->v.exporter, unit);
+	transfer_setup_attached(_metadata, &self->in, variant->v.peer,
+				variant->v.exporter, unit);
 }
 
 FIXTURE_TEARDOWN(sync_loopback)

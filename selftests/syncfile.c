@@ -35,14 +35,6 @@
 
 #define NR_THREADS	4
 
-static void attached_setup(struct __test_metadata *_metadata,
-			   struct transfer *t, const struct iio_dut *dut,
-			   const struct exporter *e, size_t unit)
-{
-	transfer_setup(_metadata, t, dut, e, unit);
-	ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
-}
-
 /* Status of what is exported now; a negative errno if that fails. */
 static int exported_status(const struct dmabuf *d, uint32_t flags)
 {
@@ -92,8 +84,8 @@ FIXTURE_SETUP(syncfile)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	attached_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
+	transfer_setup_short(_metadata, &self->t, variant->v.dut,
+			     variant->v.dut, variant->v.exporter);
 	ASSERT_OK(dmabuf_alloc(&self->other, variant->v.exporter,
 			       self->t.d.size));
 	ASSERT_OK(iio_attach(self->t.buf.fd, self->other.fd));
@@ -593,8 +585,6 @@ DUT_FIXTURE(syncfile_pair, DUT_PAIR);
 
 FIXTURE_SETUP(syncfile_pair)
 {
-	size_t unit;
-
 	self->out = (struct transfer)TRANSFER_INIT;
 	self->in = (struct transfer)TRANSFER_INIT;
 	self->d = (struct dmabuf)DMABUF_INIT;
@@ -603,11 +593,10 @@ FIXTURE_SETUP(syncfile_pair)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	unit = iio_good_length(variant->v.dut, variant->v.peer);
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, unit);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, unit);
+	transfer_setup_short(_metadata, &self->out, variant->v.dut,
+			     variant->v.peer, variant->v.exporter);
+	transfer_setup_short(_metadata, &self->in, variant->v.peer,
+			     variant->v.dut, variant->v.exporter);
 	ASSERT_OK(dmabuf_alloc(&self->d, variant->v.exporter,
 			       self->out.d.size));
 }
@@ -779,10 +768,10 @@ FIXTURE_SETUP(syncfile_loopback)
 		return;
 
 	unit = iio_good_length(variant->v.dut, variant->v.peer);
-	attached_setup(_metadata, &self->out, variant->v.dut,
-		       variant->v.exporter, unit);
-	attached_setup(_metadata, &self->in, variant->v.peer,
-		       variant->v.exporter, unit);
+	transfer_setup_attached(_metadata, &self->out, variant->v.dut,
+				variant->v.exporter, unit);
+	transfer_setup_attached(_metadata, &self->in, variant->v.peer,
+				variant->v.exporter, unit);
 }
 
 FIXTURE_TEARDOWN(syncfile_loopback)

@@ -46,6 +46,40 @@ static inline void transfer_setup(struct __test_metadata *_metadata,
 	t->len = t->d.size - t->d.size % unit;
 }
 
+/* transfer_setup() and ATTACH */
+static inline void transfer_setup_attached(struct __test_metadata *_metadata,
+					   struct transfer *t,
+					   const struct iio_dut *dut,
+					   const struct exporter *e,
+					   size_t unit)
+{
+	transfer_setup(_metadata, t, dut, e, unit);
+	ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
+}
+
+/**
+ * transfer_setup_short() - transfer_setup_attached() where any length will do
+ * @_metadata: of the test
+ * @t: set up, and attached
+ * @dut: the buffer
+ * @peer: another buffer that can transfer as much, may be @dut
+ * @e: where the DMABUF comes from
+ *
+ * A slow converter is soon done with it. Not for transfers that must not end
+ * while nobody takes what they send: a FIFO might swallow them.
+ */
+static inline void transfer_setup_short(struct __test_metadata *_metadata,
+					struct transfer *t,
+					const struct iio_dut *dut,
+					const struct iio_dut *peer,
+					const struct exporter *e)
+{
+	transfer_setup_attached(_metadata, t, dut, e,
+				iio_good_length(dut, peer));
+	for (t->len = 64; t->len % dut->align || t->len % peer->align; )
+		t->len += 64;
+}
+
 static inline void transfer_teardown(struct transfer *t)
 {
 	iio_buf_close(&t->buf);

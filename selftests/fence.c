@@ -376,12 +376,12 @@ static bool held(struct __test_metadata *_metadata, struct transfer *t,
 		close(t->fence);
 	t->fence = -1;
 
-	if (ret && may_refuse)
+	if (may_refuse && transfer_refused(ret))
 		return false;
 	ASSERT_OK(ret);
 
 	t->fence = iio_enqueue_fence(&t->buf, &t->d, len);
-	if (t->fence == -EINVAL && may_refuse)
+	if (may_refuse && transfer_refused(t->fence))
 		return false;
 	ASSERT_OK(t->fence);
 
@@ -391,9 +391,7 @@ static bool held(struct __test_metadata *_metadata, struct transfer *t,
 /* Whether the device has refused a transfer that was held. */
 static bool refused(int fence, bool may_refuse)
 {
-	int status = sync_file_status(fence);
-
-	return may_refuse && (status == -EINVAL || status == -ENOMEM);
+	return may_refuse && transfer_refused(sync_file_status(fence));
 }
 
 /* A pattern in memory of our own; freed by the caller. */

@@ -406,6 +406,34 @@ TEST_REQ(sharing, other_process_sees_readiness, "SHR-14")
 	}
 }
 
+/*
+ * Have a DMABUF of @size bytes in the transfer, filled with a pattern and
+ * attached, or refused by the exporter or the DMA mapping, which SHR-09 allows.
+ * Return: false if the test was marked as skipped.
+ */
+static bool use_exporter(struct __test_metadata *_metadata, struct transfer *t,
+			 const struct exporter *e, size_t size)
+{
+	int ret;
+
+	ret = dmabuf_alloc(&t->d, e, size);
+	if (ret)
+		SKIP(return false, "%s DMABUFs cannot be had here: %s", e->name,
+		     errno_name(-ret));
+
+	ASSERT_OK(dmabuf_begin_cpu(&t->d));
+	pattern_fill(t->d.map, t->d.size, 1);
+	ASSERT_OK(dmabuf_end_cpu(&t->d));
+
+	ret = iio_attach(t->buf.fd, t->d.fd);
+	if (transfer_refused(ret))
+		SKIP(return false, "%s DMABUFs cannot be mapped for %s: %s",
+		     e->name, t->buf.dut->name, errno_name(-ret));
+	ASSERT_OK(ret);
+
+	return true;
+}
+
 /* Have a vgem DMABUF in the transfer, in place of the one that is there. */
 static bool use_vgem(struct __test_metadata *_metadata, struct transfer *t)
 {
@@ -417,10 +445,8 @@ static bool use_vgem(struct __test_metadata *_metadata, struct transfer *t)
 
 	ASSERT_OK(iio_detach(t->buf.fd, t->d.fd));
 	dmabuf_free(&t->d);
-	ASSERT_OK(dmabuf_alloc(&t->d, vgem, size));
-	ASSERT_OK(iio_attach(t->buf.fd, t->d.fd));
 
-	return true;
+	return use_exporter(_metadata, t, vgem, size);
 }
 
 TEST_REQ(sharing, fence_of_other_driver, "SHR-10")
@@ -673,19 +699,22 @@ DUT_FIXTURE(sharing_mapping, DUT_ANY | DUT_EXPORTERS);
 
 FIXTURE_SETUP(sharing_mapping)
 {
+	const struct iio_dut *dut;
+
 	self->t = (struct transfer)TRANSFER_INIT;
+	self->plain = NULL;
 	self->fds[0] = -1;
 	self->fds[1] = -1;
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	transfer_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	ASSERT_OK(dmabuf_begin_cpu(&self->t.d));
-	pattern_fill(self->t.d.map, self->t.d.size, 1);
-	ASSERT_OK(dmabuf_end_cpu(&self->t.d));
-	ASSERT_OK(iio_attach(self->t.buf.fd, self->t.d.fd));
+	dut = variant->v.dut;
+	ASSERT_OK(iio_buf_open(&self->t.buf, dut));
+	if (!use_exporter(_metadata, &self->t, variant->v.exporter,
+			  iio_good_length(dut, dut)))
+		return;
 
+	self->t.len = iio_short_length(dut);
 	self->plain = mmap(NULL, page_size(), PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->plain);
@@ -701,7 +730,8 @@ FIXTURE_TEARDOWN(sharing_mapping)
 			close(self->fds[i]);
 	}
 	transfer_teardown(&self->t);
-	munmap(self->plain, page_size());
+	if (self->plain)
+		munmap(self->plain, page_size());
 	dut_teardown(_metadata);
 }
 

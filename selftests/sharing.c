@@ -335,7 +335,8 @@ TEST_REQ(sharing_loopback, received_is_sent_on, "SHR-01")
 
 /**
  * struct usb - A gadget with a FunctionFS function of two endpoints
- * @dir: where FunctionFS is mounted, empty if it is not
+ * @dir: where FunctionFS is mounted; what is made first and removed last, empty
+ *	if there is nothing to remove
  * @ep0: control endpoint, -1 if not open
  * @ep: the first other endpoint, -1 if not open
  */
@@ -597,8 +598,24 @@ static int ffs_write_descriptors(int ep0)
 	return 0;
 }
 
-/* Return: 0, or a negative errno of the first step that failed. */
-static int usb_setup(struct usb *usb, const char *udc)
+/* Return: whether there is a directory to mount FunctionFS on. */
+static bool usb_make_dir(struct usb *usb)
+{
+	char dir[] = "/tmp/iio-dmabuf.XXXXXX";
+
+	if (!mkdtemp(dir))
+		return false;
+
+	snprintf(usb->dir, sizeof(usb->dir), "%s", dir);
+
+	return true;
+}
+
+/*
+ * All but binding the gadget to a controller. Return: 0, or a negative errno of
+ * the first step that failed.
+ */
+static int usb_setup(struct usb *usb)
 {
 	char path[64];
 	int ret;
@@ -615,11 +632,6 @@ static int usb_setup(struct usb *usb, const char *udc)
 		    GADGET "/configs/c.1/ffs.iio-dmabuf") && errno != EEXIST)
 		return -errno;
 
-	snprintf(path, sizeof(path), "/tmp/iio-dmabuf.XXXXXX");
-	if (!mkdtemp(path))
-		return -errno;
-
-	snprintf(usb->dir, sizeof(usb->dir), "%.31s", path);
 	if (mount("iio-dmabuf", usb->dir, "functionfs", 0, NULL))
 		return -errno;
 
@@ -634,10 +646,8 @@ static int usb_setup(struct usb *usb, const char *udc)
 
 	snprintf(path, sizeof(path), "%s/ep1", usb->dir);
 	usb->ep = open(path, O_RDWR | O_CLOEXEC);
-	if (usb->ep < 0)
-		return -errno;
 
-	return write_string(GADGET "/UDC", udc);
+	return usb->ep < 0 ? -errno : 0;
 }
 
 static void usb_teardown(struct usb *usb)
@@ -652,10 +662,10 @@ static void usb_teardown(struct usb *usb)
 		close(usb->ep0);
 	unlink(GADGET "/configs/c.1/ffs.iio-dmabuf");
 	umount2(usb->dir, MNT_DETACH);
-	rmdir(usb->dir);
 	rmdir(GADGET "/configs/c.1");
 	rmdir(GADGET "/functions/ffs.iio-dmabuf");
 	rmdir(GADGET);
+	rmdir(usb->dir);
 }
 
 TEST_REQ(sharing, usb_without_scatter_gather_refuses, "SHR-15")
@@ -667,19 +677,27 @@ TEST_REQ(sharing, usb_without_scatter_gather_refuses, "SHR-15")
 	if (access(GADGETS, W_OK) || !find_dummy_udc(udc, sizeof(udc)))
 		SKIP(return, "no USB gadget to try: load libcomposite, usb_f_fs and dummy_hcd, mount configfs");
 
-	ret = usb_setup(&self->usb, udc);
+	if (!usb_make_dir(&self->usb))
+		SKIP(return, "nothing to mount FunctionFS on: make /tmp writable");
+
+	ret = usb_setup(&self->usb);
 	if (ret == -ENODEV || ret == -ENOENT)
 		SKIP(return, "no FunctionFS: enable CONFIG_USB_CONFIGFS_F_FS, load usb_f_fs");
+	ASSERT_OK(ret);
+	ret = write_string(GADGET "/UDC", udc);
+	if (ret == -EBUSY)
+		SKIP(return, "another gadget uses %s: unbind it", udc);
 	ASSERT_OK(ret);
 
 	refs = dmabuf_refs(fd);
 	ret = ioctl(self->usb.ep, FUNCTIONFS_DMABUF_ATTACH, &fd) ? -errno : 0;
-	EXPECT_ERRNO(ret, OK, EPERM) {
-		TH_LOG("FUNCTIONFS_DMABUF_ATTACH on %s", udc);
-	}
 	if (!ret) {
-		EXPECT_OK(ioctl(self->usb.ep, FUNCTIONFS_DMABUF_DETACH, &fd) ?
-			  -errno : 0);
+		ioctl(self->usb.ep, FUNCTIONFS_DMABUF_DETACH, &fd);
+		SKIP(return, "%s can scatter-gather: needs a controller that cannot",
+		     udc);
+	}
+	EXPECT_ERRNO(ret, EPERM) {
+		TH_LOG("FUNCTIONFS_DMABUF_ATTACH on %s", udc);
 	}
 	EXPECT_OK(dmabuf_wait_refs(fd, refs));
 

@@ -534,28 +534,39 @@ FIXTURE_TEARDOWN(syncfile_contended)
 	dut_teardown(_metadata);
 }
 
+static int export_call(int dmabuf_fd, int unused)
+{
+	int fence = dmabuf_export(dmabuf_fd, DMA_BUF_SYNC_RW);
+
+	(void)unused;
+
+	return fence < 0 ? fence : 0;
+}
+
 static int import_call(int dmabuf_fd, int sync_file)
 {
 	return dmabuf_import(dmabuf_fd, sync_file, DMA_BUF_SYNC_READ);
 }
 
-TEST_REQ(syncfile_contended, import_is_not_stalled, "SFI-21")
+TEST_REQ(syncfile_contended, others_are_not_stalled, "SFI-21")
 {
-	pid_t enqueue, import;
+	bool export_waits, import_waits;
+	pid_t enqueue, export, import;
 	int fence;
 
+	fence = dmabuf_export(self->d.fd, DMA_BUF_SYNC_RW);
+	ASSERT_OK(fence);
 	enqueue = call_waiting_enqueue(&self->buf, &self->gate, &self->d);
 	ASSERT_OK(enqueue);
 
-	/* EXPORT takes no lock, on any kernel. */
-	fence = dmabuf_export(self->d.fd, DMA_BUF_SYNC_RW);
-	EXPECT_OK(fence);
-	EXPECT_EQ(0, sync_file_status(fence));
-
+	export = call_start(export_call, self->d.fd, -1);
 	import = call_start(import_call, self->d.fd, fence);
-	EXPECT_UNLESS("B7", !call_blocks(import));
+	export_waits = call_blocks(export);
+	import_waits = call_blocks(import);
+	EXPECT_UNLESS("B7", !export_waits && !import_waits);
 
 	call_kill(enqueue);
+	EXPECT_OK(call_result(export));
 	EXPECT_OK(call_result(import));
 	close(fence);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/conformance.h"
+#include "lib/file.h"
 
 #define NR_GET_FD	0xc0046991
 #define NR_ATTACH	0x40046992
@@ -81,14 +82,6 @@ FIXTURE_TEARDOWN(abi)
 	iio_buf_close(&self->buf);
 	dmabuf_free(&self->d);
 	dut_teardown(_metadata);
-}
-
-/* Return: what the ioctl returned, or a negative errno. */
-static int raw_ioctl(int fd, unsigned long request, const void *arg)
-{
-	int ret = ioctl(fd, request, arg);
-
-	return ret < 0 ? -errno : ret;
 }
 
 /* An ENQUEUE that succeeds where the DMABUF is attached. */

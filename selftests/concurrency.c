@@ -24,6 +24,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/deadline.h"
+#include "lib/file.h"
 #include "lib/race.h"
 
 /* How many transfers are under way when they are to be caught at their end */
@@ -31,14 +32,6 @@
 
 /* Ages for a process to die in, and shorter than the wait of an ENQUEUE */
 #define KILL_MS		4000
-
-/* A sync file or other descriptor that may not be there */
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 /* A transfer that may have been aborted: it must have ended in either way. */
 static bool ended_well(int status)

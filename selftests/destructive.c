@@ -25,6 +25,7 @@
 
 #include "lib/call.h"
 #include "lib/conformance.h"
+#include "lib/file.h"
 #include "lib/transfer.h"
 
 #define SIZE_LIMIT	"/sys/module/udmabuf/parameters/size_limit_mb"
@@ -116,20 +117,6 @@ static void witness_teardown(struct __test_metadata *_metadata,
 }
 
 /* --- devices and modules --- */
-
-static int write_file(const char *path, const char *val)
-{
-	int fd, ret;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-
-	ret = write(fd, val, strlen(val)) < 0 ? -errno : 0;
-	close(fd);
-
-	return ret;
-}
 
 /* The last part of what the link @dir/@link points to, "" if there is none. */
 static void link_name(const char *dir, const char *link, char *name,

@@ -26,6 +26,7 @@
 #include "lib/blocked.h"
 #include "lib/conformance.h"
 #include "lib/fdpass.h"
+#include "lib/file.h"
 
 /* How many DMABUFs show an order */
 #define DEPTH		4
@@ -112,16 +113,10 @@ static void bench_init(struct bench *b)
 	b->sync = -1;
 }
 
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 static void bench_teardown(struct bench *b)
 {
 	iio_buf_close(&b->buf);
-	close_fd(b->sync);
+	close_fd(&b->sync);
 	dmabuf_free(&b->d);
 	dmabuf_free(&b->other);
 }
@@ -1213,7 +1208,7 @@ FIXTURE_TEARDOWN(enqueue_loop)
 
 	iio_buf_close(&self->out);
 	iio_buf_close(&self->in);
-	close_fd(self->sync);
+	close_fd(&self->sync);
 	for (i = 0; i < DEPTH; i++) {
 		dmabuf_free(&self->tx[i]);
 		dmabuf_free(&self->rx[i]);

@@ -17,6 +17,7 @@
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
+#include "lib/file.h"
 #include "lib/pair.h"
 
 /* Return: a descriptor of the device node, or a negative errno. */
@@ -25,12 +26,6 @@ static int open_node(const char *chrdev, int flags)
 	int fd = open(chrdev, flags);
 
 	return fd < 0 ? -errno : fd;
-}
-
-static void close_fd(int *fd)
-{
-	close(*fd);
-	*fd = -1;
 }
 
 /* The device node once more, with other flags; negative errno on failure. */

@@ -26,8 +26,6 @@
 #include "lib/trace.h"
 #include "lib/transfer.h"
 
-#define POLL_BOTH	(POLLIN | POLLOUT)
-
 /* More than one, so that the first of a queue is not all there is */
 #define DEPTH		4
 

@@ -21,6 +21,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/fdpass.h"
+#include "lib/file.h"
 
 /* How many DMABUFs are in use at once */
 #define DEPTH		4
@@ -81,13 +82,6 @@ static void life_setup(struct __test_metadata *_metadata, struct life *l,
 		ASSERT_OK(dmabuf_fill(&l->d[i], UNTOUCHED));
 	}
 	l->refs = dmabuf_refs(l->d[0].fd);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 static void life_teardown(struct life *l)

@@ -13,23 +13,10 @@
 #include <unistd.h>
 
 #include "lib/conformance.h"
+#include "lib/file.h"
 
 #define CONFIGFS	"/sys/kernel/config/iio-loopback"
 #define DRIVERS		"/sys/bus/platform/drivers"
-
-static int write_file(const char *path, const char *val)
-{
-	int fd, ret;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-
-	ret = write(fd, val, strlen(val)) < 0 ? -errno : 0;
-	close(fd);
-
-	return ret;
-}
 
 static int attr_set(const char *instance, const char *attr, const char *val)
 {

@@ -36,8 +36,6 @@
 #include "lib/deadline.h"
 #include "lib/transfer.h"
 
-#define POLL_BOTH	(POLLIN | POLLOUT)
-
 /* A poll() for a thread of its own */
 struct poll_call {
 	int fd;

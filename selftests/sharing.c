@@ -35,6 +35,7 @@
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
+#include "lib/file.h"
 #include "lib/transfer.h"
 
 /* What a DMABUF holds that no device has written */
@@ -529,25 +530,6 @@ TEST_REQ(sharing, attachment_keeps_exporter_module, "LIF-28")
 #define GADGETS		"/sys/kernel/config/usb_gadget"
 #define GADGET		GADGETS "/iio-dmabuf"
 
-static int write_file(const char *path, const void *data, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-
-	if (write(fd, data, len) != (ssize_t)len)
-		ret = -errno;
-	close(fd);
-
-	return ret;
-}
-
-static int write_string(const char *path, const char *s)
-{
-	return write_file(path, s, strlen(s));
-}
-
 /* Set @name to the controller of dummy_hcd: others have better things to do. */
 static bool find_dummy_udc(char *name, size_t size)
 {
@@ -622,8 +604,8 @@ static int usb_setup(struct usb *usb)
 	int ret;
 
 	ret = mkdir_once(GADGET) ?:
-	      write_string(GADGET "/idVendor", "0x1d6b") ?:
-	      write_string(GADGET "/idProduct", "0x0104") ?:
+	      write_file(GADGET "/idVendor", "0x1d6b") ?:
+	      write_file(GADGET "/idProduct", "0x0104") ?:
 	      mkdir_once(GADGET "/functions/ffs.iio-dmabuf") ?:
 	      mkdir_once(GADGET "/configs/c.1");
 	if (ret)
@@ -656,7 +638,7 @@ static void usb_teardown(struct usb *usb)
 	if (!usb->dir[0])
 		return;
 
-	write_string(GADGET "/UDC", "\n");
+	write_file(GADGET "/UDC", "\n");
 	if (usb->ep >= 0)
 		close(usb->ep);
 	if (usb->ep0 >= 0)
@@ -685,7 +667,7 @@ TEST_REQ(sharing, usb_without_scatter_gather_refuses, "SHR-15")
 	if (ret == -ENODEV || ret == -ENOENT)
 		SKIP(return, "no FunctionFS: enable CONFIG_USB_CONFIGFS_F_FS, load usb_f_fs");
 	ASSERT_OK(ret);
-	ret = write_string(GADGET "/UDC", udc);
+	ret = write_file(GADGET "/UDC", udc);
 	if (ret == -EBUSY)
 		SKIP(return, "another gadget uses %s: unbind it", udc);
 	ASSERT_OK(ret);

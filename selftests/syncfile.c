@@ -26,9 +26,8 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/deadline.h"
+#include "lib/file.h"
 #include "lib/transfer.h"
-
-#define POLL_BOTH	(POLLIN | POLLOUT)
 
 /* A flag that neither EXPORT nor IMPORT knows */
 #define UNKNOWN_FLAG	(DMA_BUF_SYNC_RW + 1)
@@ -48,12 +47,6 @@ static int exported_status(const struct dmabuf *d, uint32_t flags)
 	close(fence);
 
 	return status;
-}
-
-/* ioctl() as it is: 0 or a negative errno. */
-static int raw_ioctl(int fd, unsigned long request, void *arg)
-{
-	return ioctl(fd, request, arg) < 0 ? -errno : 0;
 }
 
 /* --- any buffer --- */

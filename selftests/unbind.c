@@ -20,19 +20,11 @@
 #include "lib/bind.h"
 #include "lib/blocked.h"
 #include "lib/conformance.h"
+#include "lib/file.h"
 #include "lib/transfer.h"
-
-#define POLL_BOTH	(POLLIN | POLLOUT)
 
 /* How many DMABUFs are in use at once */
 #define DEPTH		4
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 /* Find the driver of @dut; false if the test was marked as skipped. */
 static bool binding_setup(struct __test_metadata *_metadata, struct binding *b,

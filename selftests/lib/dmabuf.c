@@ -19,6 +19,7 @@
 #include "kselftest.h"
 
 #include "dmabuf.h"
+#include "file.h"
 
 size_t page_size(void)
 {
@@ -36,10 +37,10 @@ static int xioctl(int fd, unsigned long request, void *arg)
 	int ret;
 
 	do {
-		ret = ioctl(fd, request, arg);
-	} while (ret < 0 && errno == EINTR);
+		ret = raw_ioctl(fd, request, arg);
+	} while (ret == -EINTR);
 
-	return ret < 0 ? -errno : ret;
+	return ret;
 }
 
 /* --- exporters --- */

@@ -9,6 +9,7 @@
 #ifndef CONFORMANCE_DMABUF_H
 #define CONFORMANCE_DMABUF_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,6 +79,8 @@ bool pattern_is_stale(const uint8_t *buf, size_t len, uint64_t seed,
 
 /* Tells of the attachments of all DMABUFs, if debugfs is mounted */
 #define DMABUF_BUFINFO	"/sys/kernel/debug/dma_buf/bufinfo"
+
+#define POLL_BOTH	(POLLIN | POLLOUT)
 
 int fd_poll(int fd, short events, int timeout_ms);
 int fd_count(void);

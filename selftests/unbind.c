@@ -352,6 +352,9 @@ TEST_REQ(unbind, dma_controller_goes_before_close, "LIF-19")
 
 	attach_and_transfer(_metadata, t);
 	ASSERT_OK(unbind(self));
+	/* UARTs, cards and others would be left with a channel that is gone. */
+	if (binding_in_use(&self->dma))
+		SKIP(return, "the DMA controller has other users");
 	ASSERT_OK(binding_break(&self->dma));
 
 	EXPECT_EQ(0, close(t->buf.fd));

@@ -79,6 +79,41 @@ int binding_of_dma(struct binding *b, const struct iio_dut *dut)
 	return ret;
 }
 
+/**
+ * binding_in_use() - Whether a DMA controller has clients
+ * @b: of the controller, from binding_of_dma()
+ *
+ * Return: true also where sysfs does not tell.
+ */
+bool binding_in_use(const struct binding *b)
+{
+	char dir[PATH_MAX + NAME_MAX + 8], path[sizeof(dir) + NAME_MAX + 8];
+	bool known = false, used = false;
+	struct dirent *entry;
+	long clients;
+	FILE *f;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "%s/%s/dma", b->driver, b->device);
+	d = opendir(dir);
+	if (!d)
+		return true;
+
+	while (!used && (entry = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s/in_use", dir,
+			 entry->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		known = true;
+		used = fscanf(f, "%ld", &clients) != 1 || clients;
+		fclose(f);
+	}
+	closedir(d);
+
+	return used || !known;
+}
+
 static int driver_write(const struct binding *b, const char *attr)
 {
 	char path[PATH_MAX + 16];

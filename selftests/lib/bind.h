@@ -29,6 +29,7 @@ bool unbind_allowed(void);
 
 int binding_of(struct binding *b, const char *device_dir);
 int binding_of_dma(struct binding *b, const struct iio_dut *dut);
+bool binding_in_use(const struct binding *b);
 int binding_break(struct binding *b);
 int binding_restore(struct binding *b);
 

@@ -37,6 +37,7 @@ static bool binding_setup(struct __test_metadata *_metadata, struct binding *b,
 		SKIP(return false,
 		     "it takes devices away from their drivers for a moment: set IIO_DMABUF_UNBIND=1 to allow that");
 
+	bindings_restore();
 	/* The device that came back after the last test has a new number. */
 	ASSERT_TRUE(wait_until(!iio_dut_refresh(dut))) {
 		TH_LOG("%s is gone", dut->name);
@@ -561,4 +562,9 @@ TEST_REQ(unbind_loopback, waiting_enqueue_ends, "LIF-15", "ENQ-24")
 	EXPECT_UNLESS("B5", fd_poll(t->d.fd, POLLOUT, patience_ms("B5")));
 }
 
-CONFORMANCE_MAIN
+int main(int argc, char **argv)
+{
+	bindings_guard();
+
+	return conformance_main(argc, argv);
+}

@@ -5,10 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bind.h"
 #include "deadline.h"
+
+/* Bindings that are broken, for the process whose tests are killed */
+#define MAX_BROKEN	4
+
+static struct binding *broken;
 
 /* Others may depend on the devices of a board, so it has to be asked for. */
 bool unbind_allowed(void)
@@ -131,10 +137,40 @@ static int driver_write(const struct binding *b, const char *attr)
 	return err;
 }
 
+/* The slot of a device; of "", one that is free. NULL if there is none. */
+static struct binding *broken_slot(const char *device)
+{
+	struct binding *slot;
+
+	for (slot = broken; slot && slot < broken + MAX_BROKEN; slot++) {
+		if (!strcmp(slot->device, device))
+			return slot;
+	}
+
+	return NULL;
+}
+
+/* Does nothing to a slot that does not exist. */
+static void slot_free(struct binding *slot)
+{
+	if (slot)
+		*slot = (struct binding){};
+}
+
 int binding_break(struct binding *b)
 {
-	int ret = driver_write(b, "unbind");
+	struct binding *slot;
+	int ret;
 
+	slot = broken_slot(b->device) ?: broken_slot("");
+	if (slot) {
+		*slot = *b;
+		slot->broken = true;
+	}
+
+	ret = driver_write(b, "unbind");
+	if (ret)
+		slot_free(slot);
 	b->broken |= !ret;
 
 	return ret;
@@ -153,8 +189,33 @@ int binding_restore(struct binding *b)
 	if (ret == -EBUSY)
 		ret = 0;
 	b->broken = ret;
+	if (!ret)
+		slot_free(broken_slot(b->device));
 
 	return ret;
+}
+
+/* Restore what a test that was killed has left, DMA controllers first. */
+void bindings_restore(void)
+{
+	struct binding *slot = broken ? broken + MAX_BROKEN : broken;
+
+	while (slot != broken)
+		binding_restore(--slot);
+}
+
+/* First thing in main(): whatever happens to a test, restore its bindings. */
+void bindings_guard(void)
+{
+	void *map;
+
+	map = mmap(NULL, MAX_BROKEN * sizeof(*broken), PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return;
+
+	broken = map;
+	atexit(bindings_restore);
 }
 
 static bool dut_is_gone(const struct iio_dut *dut)

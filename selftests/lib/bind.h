@@ -32,6 +32,8 @@ int binding_of_dma(struct binding *b, const struct iio_dut *dut);
 bool binding_in_use(const struct binding *b);
 int binding_break(struct binding *b);
 int binding_restore(struct binding *b);
+void bindings_restore(void);
+void bindings_guard(void);
 
 int iio_unbind(struct binding *b, const struct iio_dut *dut);
 int iio_rebind(struct binding *b, const struct iio_dut *dut);

@@ -1225,4 +1225,15 @@ TEST_REQ(mode_fresh, data_available_before_the_first_enable, "MODE-07")
 	EXPECT_EQ(0, buf_attr_get(&self->dut[1], "data_available"));
 }
 
-CONFORMANCE_MAIN
+/* The harness has no teardown for a test that was killed. */
+static void instance_remove(void)
+{
+	rmdir(INSTANCE);
+}
+
+int main(int argc, char **argv)
+{
+	atexit(instance_remove);
+
+	return conformance_main(argc, argv);
+}

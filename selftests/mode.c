@@ -270,7 +270,6 @@ static void blocked_io_interrupt(struct __test_metadata *_metadata,
 
 FIXTURE(mode) {
 	struct transfer t;
-	char watermark[16];
 	size_t scan;
 	size_t unit;
 	size_t block;
@@ -303,8 +302,6 @@ static void side_setup(struct __test_metadata *_metadata,
 	self->t = (struct transfer)TRANSFER_INIT;
 	self->data = NULL;
 	ASSERT_OK(iio_buf_open(&self->t.buf, dut));
-	iio_buf_attr_read(dut, "watermark", self->watermark,
-			  sizeof(self->watermark));
 
 	self->scan = scan_bytes(dut);
 	ASSERT_LT(0, self->scan);
@@ -327,7 +324,7 @@ static void side_teardown(FIXTURE_DATA(mode) *self)
 	if (dut) {
 		iio_disable(dut);
 		iio_buf_attr_write(dut, "length", dut->length);
-		iio_buf_attr_write(dut, "watermark", self->watermark);
+		iio_buf_attr_write(dut, "watermark", dut->watermark);
 	}
 	transfer_teardown(&self->t);
 }

@@ -452,6 +452,8 @@ static bool dut_init(struct iio_dut *dut, const char *device,
 
 	dut->scan = iio_scan_set(dut, NULL);
 	iio_buf_attr_read(dut, "length", dut->length, sizeof(dut->length));
+	iio_buf_attr_read(dut, "watermark", dut->watermark,
+			  sizeof(dut->watermark));
 
 	return true;
 }
@@ -722,9 +724,14 @@ void iio_restore(void)
 		    dut != loopback_out && dut != loopback_in)
 			continue;
 
+		/* It may have come back with another number, or not at all. */
+		if (iio_dut_refresh(dut))
+			continue;
+
 		iio_disable(dut);
 		iio_scan_set(dut, &dut->scan);
 		iio_buf_attr_write(dut, "length", dut->length);
+		iio_buf_attr_write(dut, "watermark", dut->watermark);
 	}
 }
 

@@ -42,6 +42,7 @@ enum iio_takes_dmabufs {
  * @takes_dmabufs: what came of trying, see enum iio_takes_dmabufs
  * @scan: which scan elements were on when it was found
  * @length: length when it was found
+ * @watermark: watermark when it was found
  * @align: length_align_bytes, 1 where there is no such attribute
  */
 struct iio_dut {
@@ -54,6 +55,7 @@ struct iio_dut {
 	enum iio_takes_dmabufs takes_dmabufs;
 	uint64_t scan;
 	char length[16];
+	char watermark[16];
 	size_t align;
 };
 

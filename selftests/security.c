@@ -29,7 +29,7 @@ FIXTURE(security) {
 	struct dmabuf d;
 	struct dmabuf other;
 	int fence;
-	struct slab_use slab;
+	struct slab_watch slab;
 };
 
 DUT_FIXTURE(security, DUT_ANY);
@@ -257,9 +257,8 @@ TEST_REQ(security, no_pointer_in_fences, "SEC-02")
 
 /* --- calls that fail --- */
 
-/* How often each call fails, and what slab caches keep at hand meanwhile */
-#define NR_FAILURES	1000
-#define SLACK		300
+/* How often each call fails */
+#define NR_FAILURES	SLAB_CYCLES
 
 /* Every way to fail; @d is attached to the buffer, @other is not. */
 static int fail_in_every_way(FIXTURE_DATA(security) *self)
@@ -300,43 +299,44 @@ static int fail_in_every_way(FIXTURE_DATA(security) *self)
 	return 0;
 }
 
-TEST_REQ(security, failures_leave_nothing_behind, "SEC-03")
+static void fail_often(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(security) *self, unsigned int times)
 {
-	long refs, refs_other, grown = 0;
-	int fds, no_slab = 0, i, ret;
-	char name[32] = "";
+	int ret;
 
-	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	refs = dmabuf_refs(self->d.fd);
-	refs_other = dmabuf_refs(self->other.fd);
-
-	for (i = 0; i < NR_FAILURES; i++) {
-		/* Let the caches fill first. */
-		if (i == NR_FAILURES / 10) {
-			fds = fd_count();
-			no_slab = slab_look(&self->slab);
-		}
+	for (; times; times--) {
 		ret = fail_in_every_way(self);
 		ASSERT_EQ(0, ret) {
 			TH_LOG("call %d of fail_in_every_way() did not fail",
 			       ret);
 		}
 	}
+}
+
+TEST_REQ(security, failures_leave_nothing_behind, "SEC-03")
+{
+	const unsigned int batch = NR_FAILURES / SLAB_BATCHES;
+	long refs, refs_other;
+	int fds, i;
+
+	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
+	refs = dmabuf_refs(self->d.fd);
+	refs_other = dmabuf_refs(self->other.fd);
+
+	/* Let the caches fill first. */
+	fail_often(_metadata, self, 100);
+	fds = fd_count();
+	slab_start(&self->slab);
+	for (i = 0; i < SLAB_BATCHES; i++) {
+		fail_often(_metadata, self, batch);
+		slab_batch(&self->slab, batch);
+	}
 
 	EXPECT_EQ(fds, fd_count());
 	EXPECT_OK(dmabuf_wait_refs(self->d.fd, refs));
 	EXPECT_EQ(refs, dmabuf_refs(self->d.fd));
 	EXPECT_EQ(refs_other, dmabuf_refs(self->other.fd));
-	if (no_slab) {
-		TH_LOG("memory not looked at: /proc/slabinfo cannot be read");
-		return;
-	}
-	EXPECT_TRUE(wait_until((grown = slab_growth(&self->slab, name,
-						    sizeof(name))) <=
-			       SLACK + NR_FAILURES / 4)) {
-		TH_LOG("%s has grown by %ld objects in %d rounds of failing calls",
-		       name, grown, NR_FAILURES);
-	}
+	EXPECT_TRUE(slab_steady(&self->slab, "rounds of failing calls"));
 }
 
 /* --- access --- */

@@ -26,6 +26,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/file.h"
+#include "lib/fileio.h"
 #include "lib/transfer.h"
 
 #define SIZE_LIMIT	"/sys/module/udmabuf/parameters/size_limit_mb"
@@ -380,16 +381,6 @@ TEST_REQ(any, refused_attach_keeps_queued_transfer, "ATT-13")
 	expect_both_done(_metadata, &self->buf, first, second);
 }
 
-/* One read() or write(), whatever the direction takes. */
-static ssize_t file_io(const struct iio_dut *dut, int fd, void *buf, size_t len)
-{
-	ssize_t n;
-
-	n = dut->output ? write(fd, buf, len) : read(fd, buf, len);
-
-	return n < 0 ? -errno : n;
-}
-
 TEST_REQ(any, next_user_has_file_io, "LIF-10")
 {
 	const struct iio_dut *dut = variant->v.dut;
@@ -408,8 +399,8 @@ TEST_REQ(any, next_user_has_file_io, "LIF-10")
 	ASSERT_LE(0, self->buf.dev_fd);
 	self->buf.dut = dut;
 	ASSERT_OK(iio_enable(dut));
-	wait_until((n = file_io(dut, self->buf.dev_fd, self->b.map,
-				self->b.size)) != 0 && n != -EAGAIN);
+	wait_until((n = fileio(dut, self->buf.dev_fd, self->b.map,
+			       self->b.size)) != 0 && n != -EAGAIN);
 	if (n <= 0)
 		TH_LOG("the next user's read() or write(): %s",
 		       errno_name(-n));

@@ -22,6 +22,7 @@
 #include "lib/conformance.h"
 #include "lib/fdpass.h"
 #include "lib/file.h"
+#include "lib/fileio.h"
 
 /* How many DMABUFs are in use at once */
 #define DEPTH		4
@@ -533,23 +534,10 @@ TEST_REQ(lifecycle, closed_with_dmabuf_queued, "LIF-08")
 	expect_refs(_metadata, &l->d[0], l->refs);
 }
 
-/*
- * In file I/O mode ATTACH fails with EBUSY. The references of a session may
- * fall later than its close(), and keep the buffer in DMABUF mode until then.
- */
+/* As soon as the references of the last session have fallen */
 static bool file_io_works(const struct iio_buf *b, const struct dmabuf *d)
 {
-	int ret;
-
-	if (iio_enable(b->dut))
-		return false;
-
-	ret = iio_attach(b->fd, d->fd);
-	if (!ret)
-		iio_detach(b->fd, d->fd);
-	iio_disable(b->dut);
-
-	return ret == -EBUSY;
+	return !fileio_try_enable(b, d) && !iio_disable(b->dut);
 }
 
 /* An enable would finish the old session's transfer: see that it is over. */
@@ -566,8 +554,9 @@ TEST_REQ(lifecycle, file_io_after_close, "LIF-10")
 	struct life *l = &self->l;
 
 	/* Does it have file I/O at all? */
-	if (!wait_until(file_io_works(&l->buf, &l->d[1])))
-		SKIP(return, "the buffer takes DMABUFs only");
+	if (!fileio_enable(_metadata, &l->buf, &l->d[1]))
+		return;
+	ASSERT_OK(iio_disable(l->buf.dut));
 
 	abandon_queued(_metadata, l);
 	ASSERT_OK(get_fd_again(&l->buf));

@@ -158,13 +158,6 @@ static size_t scan_bytes(const struct iio_dut *dut)
 
 /* --- file I/O --- */
 
-static ssize_t fileio(const struct iio_dut *dut, int fd, void *data, size_t n)
-{
-	ssize_t ret = dut->output ? write(fd, data, n) : read(fd, data, n);
-
-	return ret < 0 ? -errno : ret;
-}
-
 /*
  * Move some bytes in file I/O mode, by descriptor @fd. Non-blocking: where a
  * block is done that is not the next one, a blocking read() spins.
@@ -360,7 +353,8 @@ static void dmabuf_transfer(struct __test_metadata *_metadata,
 
 TEST_REQ(mode, file_io_without_dmabufs, "MODE-01")
 {
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	file_io_goes_on(_metadata, self, self->t.buf.fd);
 }
 
@@ -369,7 +363,8 @@ TEST_REQ(mode, file_io_on_device_node, "MODE-01")
 	if (self->t.buf.dut->index)
 		SKIP(return, "read() and write() of the node are the first buffer's");
 
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	close(self->t.buf.fd);
 	self->t.buf.fd = -1;
 	file_io_goes_on(_metadata, self, self->t.buf.dev_fd);
@@ -377,7 +372,8 @@ TEST_REQ(mode, file_io_on_device_node, "MODE-01")
 
 TEST_REQ(mode, dmabufs_after_file_io, "MODE-08")
 {
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	/* All of one block, and a part of the next one */
 	fileio_all(_metadata, self->t.buf.dut, self->t.buf.fd, self->data,
 		   self->block + self->scan);
@@ -392,7 +388,8 @@ TEST_REQ(mode, switches_back_and_forth, "MODE-09")
 	unsigned int round;
 
 	for (round = 0; round < 4; round++) {
-		fileio_enable(_metadata, &self->t.buf, &self->t.d);
+		if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+			return;
 		file_io_goes_on(_metadata, self, self->t.buf.fd);
 		ASSERT_OK(iio_disable(self->t.buf.dut));
 
@@ -429,7 +426,8 @@ TEST_REQ(mode, enable_right_after_detach, "MODE-23")
 	const struct iio_buf *buf = &self->t.buf;
 	int ret;
 
-	fileio_enable(_metadata, buf, &self->t.d);
+	if (!fileio_enable(_metadata, buf, &self->t.d))
+		return;
 	ASSERT_OK(iio_disable(buf->dut));
 	ASSERT_OK(iio_attach(buf->fd, self->t.d.fd));
 
@@ -448,7 +446,8 @@ TEST_REQ(mode, enable_right_after_close, "MODE-23")
 	struct iio_buf *buf = &self->t.buf;
 	int ret;
 
-	fileio_enable(_metadata, buf, &self->t.d);
+	if (!fileio_enable(_metadata, buf, &self->t.d))
+		return;
 	ASSERT_OK(iio_disable(buf->dut));
 	ASSERT_OK(iio_attach(buf->fd, self->t.d.fd));
 
@@ -470,7 +469,8 @@ TEST_REQ(mode, data_available_with_dmabufs, "MODE-07")
 	const struct iio_dut *dut = self->t.buf.dut;
 
 	/* So that there is something which must not be counted any more */
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	ASSERT_TRUE(wait_until(buf_attr_get(dut, "data_available") > 0)) {
 		TH_LOG("data_available stays 0 in file I/O mode");
 	}
@@ -557,7 +557,8 @@ static void expect_wrong_direction(struct __test_metadata *_metadata,
 
 TEST_REQ(mode, file_io_in_the_wrong_direction, "MODE-11")
 {
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	expect_wrong_direction(_metadata, self);
 	ASSERT_OK(iio_disable(self->t.buf.dut));
 
@@ -572,7 +573,8 @@ TEST_REQ(mode, file_io_of_part_of_a_scan, "MODE-26")
 	const struct iio_buf *buf = &self->t.buf;
 	size_t n, len = self->block;
 
-	fileio_enable(_metadata, buf, &self->t.d);
+	if (!fileio_enable(_metadata, buf, &self->t.d))
+		return;
 	ASSERT_OK(fd_set_nonblock(buf->fd, true));
 	for (n = 1; n < self->scan; n++) {
 		EXPECT_ERRNO(fileio(buf->dut, buf->fd, self->data, n),
@@ -606,7 +608,8 @@ TEST_REQ(mode, length_is_locked_while_enabled, "MODE-13")
 {
 	const struct iio_dut *dut = self->t.buf.dut;
 
-	fileio_enable(_metadata, &self->t.buf, &self->t.d);
+	if (!fileio_enable(_metadata, &self->t.buf, &self->t.d))
+		return;
 	expect_length_locked(_metadata, dut, "file I/O");
 	ASSERT_OK(iio_disable(dut));
 
@@ -1040,8 +1043,11 @@ static size_t common_block(FIXTURE_DATA(mode_loopback) *self)
 	return common_multiple(self->out.block, self->in.block);
 }
 
-/* Send two blocks, and read the first @len bytes of what arrives. */
-static void send_file_io(struct __test_metadata *_metadata,
+/*
+ * Send two blocks, and read the first @len bytes of what arrives. Return: false
+ * if the test was marked as skipped.
+ */
+static bool send_file_io(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(mode_loopback) *self, uint8_t *received,
 			 size_t len, uint64_t seed)
 {
@@ -1050,8 +1056,9 @@ static void send_file_io(struct __test_metadata *_metadata,
 	size_t at;
 
 	pattern_fill(sent, sizeof(sent), seed);
-	fileio_enable(_metadata, in, &self->in.t.d);
-	fileio_enable(_metadata, out, &self->out.t.d);
+	if (!fileio_enable(_metadata, in, &self->in.t.d) ||
+	    !fileio_enable(_metadata, out, &self->out.t.d))
+		return false;
 	/* Scan by scan, for there to be places within a block. */
 	for (at = 0; at < sizeof(sent); at += self->out.scan)
 		fileio_all(_metadata, out->dut, out->fd, sent + at,
@@ -1061,6 +1068,8 @@ static void send_file_io(struct __test_metadata *_metadata,
 			   self->in.scan);
 	ASSERT_OK(iio_disable(out->dut));
 	ASSERT_OK(iio_disable(in->dut));
+
+	return true;
 }
 
 TEST_REQ(mode_loopback, file_io_goes_from_end_to_end, "MODE-01")
@@ -1068,7 +1077,8 @@ TEST_REQ(mode_loopback, file_io_goes_from_end_to_end, "MODE-01")
 	size_t block = common_block(self);
 	uint8_t received[3 * block];
 
-	send_file_io(_metadata, self, received, 2 * block, 1);
+	if (!send_file_io(_metadata, self, received, 2 * block, 1))
+		return;
 	/* Which one comes first is for another test. */
 	if (pattern_mismatch(received, 2 * block, 1) >= 0) {
 		memcpy(received + 2 * block, received, block);
@@ -1090,9 +1100,11 @@ TEST_REQ(mode_loopback, file_io_starts_over, "MODE-25")
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		send_file_io(_metadata, self, received, 2 * block, i);
+		if (!send_file_io(_metadata, self, received, 2 * block, i))
+			return;
 		in_order[i] = pattern_mismatch(received, 2 * block, i) < 0;
-		send_file_io(_metadata, self, received, block, 2);
+		if (!send_file_io(_metadata, self, received, block, 2))
+			return;
 	}
 	EXPECT_UNLESS("B13", in_order[0] && in_order[1]);
 }
@@ -1117,7 +1129,8 @@ TEST_REQ(mode_loopback, write_counts_what_it_takes, "MODE-24")
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, mprotect(map + size, page_size(), PROT_NONE));
 
-	fileio_enable(_metadata, buf, &self->out.t.d);
+	if (!fileio_enable(_metadata, buf, &self->out.t.d))
+		return;
 	ASSERT_OK(fd_set_nonblock(buf->fd, true));
 	before = buf_attr_get(buf->dut, "data_available");
 	ASSERT_LT(0, before);

@@ -920,7 +920,8 @@ TEST_REQ(poll_input, file_io_readable_at_watermark, "POL-19")
 	ASSERT_OK(iio_detach(buf->fd, self->t.d.fd));
 	watermark = shape_set(buf->dut, 1024, 512);
 	ASSERT_LT(0, watermark);
-	fileio_enable(_metadata, buf, &self->t.d);
+	if (!fileio_enable(_metadata, buf, &self->t.d))
+		return;
 
 	ASSERT_EQ(POLLIN, fd_poll(buf->fd, POLLIN, DEADLINE_MS));
 	ASSERT_OK(iio_buf_attr_read(buf->dut, "data_available", available,
@@ -1053,7 +1054,8 @@ TEST_REQ(poll_loopback, file_io_not_readable_before_watermark, "POL-19")
 	unsigned int length, watermark;
 
 	ASSERT_OK(iio_detach(in->fd, self->in.d.fd));
-	fileio_enable(_metadata, in, &self->in.d);
+	if (!fileio_enable(_metadata, in, &self->in.d))
+		return;
 	scan = scan_size(in->fd);
 	ASSERT_LT(0, scan);
 	ASSERT_OK(iio_disable(in->dut));
@@ -1064,7 +1066,8 @@ TEST_REQ(poll_loopback, file_io_not_readable_before_watermark, "POL-19")
 	part = watermark * scan / 2;
 	part -= part % self->unit;
 	ASSERT_LT(0, part);
-	fileio_enable(_metadata, in, &self->in.d);
+	if (!fileio_enable(_metadata, in, &self->in.d))
+		return;
 	EXPECT_EQ(0, fd_poll(in->fd, POLLIN, 0));
 
 	ASSERT_OK(iio_enable(self->out.buf.dut));

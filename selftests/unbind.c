@@ -21,6 +21,7 @@
 #include "lib/blocked.h"
 #include "lib/conformance.h"
 #include "lib/file.h"
+#include "lib/fileio.h"
 #include "lib/transfer.h"
 
 /* How many DMABUFs are in use at once */
@@ -128,26 +129,19 @@ TEST_REQ(unbind, enqueue_leaves_nothing_pending, "ENQ-24")
 	EXPECT_UNLESS("B5", fd_poll(t->d.fd, POLLOUT, patience_ms("B5")));
 }
 
-static ssize_t buffer_io(const struct iio_buf *b, uint8_t *data, size_t len)
-{
-	ssize_t n = b->dut->output ? write(b->fd, data, len)
-				   : read(b->fd, data, len);
-
-	return n < 0 ? -errno : n;
-}
-
 TEST_REQ(unbind, system_calls_are_safe, "LIF-16")
 {
 	struct transfer *t = &self->t;
+	const struct iio_dut *dut = t->buf.dut;
 	uint8_t data[4096] = {};
 	int fd = t->buf.fd;
 
 	ASSERT_OK(iio_attach(fd, t->d.fd));
 	ASSERT_OK(unbind(self));
 
-	EXPECT_ERRNO(buffer_io(&t->buf, data, sizeof(data)), ENODEV);
+	EXPECT_ERRNO(fileio(dut, fd, data, sizeof(data)), ENODEV);
 	EXPECT_OK(fd_set_nonblock(fd, true));
-	EXPECT_ERRNO(buffer_io(&t->buf, data, sizeof(data)), ENODEV);
+	EXPECT_ERRNO(fileio(dut, fd, data, sizeof(data)), ENODEV);
 
 	EXPECT_ERRNO(iio_enqueue(fd, t->d.fd, 0), EINVAL, ENODEV);
 	EXPECT_ERRNO(iio_enqueue(fd, -1, t->len), EBADF, ENODEV);
@@ -194,9 +188,10 @@ TEST_REQ(unbind, poll_is_safe, "POL-17", "POL-18")
 
 static int blocking_io(void *arg)
 {
+	const struct iio_buf *b = arg;
 	static uint8_t data[4096];
 
-	return buffer_io(arg, data, sizeof(data));
+	return fileio(b->dut, b->fd, data, sizeof(data));
 }
 
 /* In DMABUF mode nothing comes, and nothing is taken, by read() and write(). */

@@ -35,7 +35,7 @@
 
 /**
  * struct witness - What the kernel logs during a test
- * @kmsg: /dev/kmsg, -1 where it cannot be read
+ * @kmsg: /dev/kmsg
  * @defect: id of the defect that is expected to show, or NULL
  */
 struct witness {
@@ -43,12 +43,18 @@ struct witness {
 	const char *defect;
 };
 
-static void witness_setup(struct witness *w)
+/* Return: false if the test was marked as skipped. */
+static bool witness_setup(struct __test_metadata *_metadata, struct witness *w)
 {
 	*w = (struct witness){};
 	w->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (w->kmsg >= 0)
-		lseek(w->kmsg, 0, SEEK_END);
+	if (w->kmsg < 0)
+		SKIP(return false,
+		     "what the kernel says cannot be read: /dev/kmsg: %s",
+		     errno_name(errno));
+	lseek(w->kmsg, 0, SEEK_END);
+
+	return true;
 }
 
 /* For the log of a test that does not come to its end. */
@@ -88,7 +94,7 @@ static void witness_teardown(struct __test_metadata *_metadata,
 	char record[8192], *text;
 	ssize_t n;
 
-	while (w->kmsg >= 0) {
+	for (;;) {
 		n = read(w->kmsg, record, sizeof(record) - 1);
 		/* Overwritten records are skipped. */
 		if (n < 0 && errno == EPIPE)
@@ -104,8 +110,7 @@ static void witness_teardown(struct __test_metadata *_metadata,
 		TH_LOG("the kernel said: %s", text + 1);
 		kernel_is_silent = false;
 	}
-	if (w->kmsg >= 0)
-		close(w->kmsg);
+	close(w->kmsg);
 
 	if (_metadata->exit_code == KSFT_SKIP)
 		return;
@@ -320,9 +325,9 @@ FIXTURE_SETUP(any)
 	self->buf = (struct iio_buf)IIO_BUF_INIT;
 	self->a = (struct dmabuf)DMABUF_INIT;
 	self->b = (struct dmabuf)DMABUF_INIT;
-	witness_setup(&self->witness);
 
-	if (!dut_setup(_metadata, &variant->v))
+	if (!dut_setup(_metadata, &variant->v) ||
+	    !witness_setup(_metadata, &self->witness))
 		return;
 
 	hardware_find(variant->v.dut, &self->hw);
@@ -435,6 +440,9 @@ TEST_REQ(any, enqueue_after_removal_leaves_nothing_pending, "ENQ-24")
 
 TEST_REQ(any, dma_controller_goes_first, "LIF-19")
 {
+	uint64_t end;
+	int ret;
+
 	if (!self->hw.dma[0])
 		SKIP(return, "sysfs has no dma: link from %s to its controller",
 		     self->hw.dev);
@@ -448,12 +456,18 @@ TEST_REQ(any, dma_controller_goes_first, "LIF-19")
 	ASSERT_OK(device_unbind(self->hw.dev));
 	ASSERT_OK(device_remove(self->hw.dma));
 	loopback_instances_remove();
-	/* The last reference may go in a work item, and nothing tells of it. */
-	usleep(FREED_MS * 1000);
 
-	/* Whether it is refused or done, it must not touch what is gone. */
-	EXPECT_ERRNO(iio_detach(self->buf.fd, self->a.fd), OK, ENODEV, EPERM);
-	EXPECT_ERRNO(iio_attach(self->buf.fd, self->a.fd), OK, ENODEV, EPERM);
+	/*
+	 * Whether it is refused or done, it must not touch what is gone. The
+	 * last reference may go in a work item, and nothing tells of it.
+	 */
+	end = now_ms() + FREED_MS;
+	do {
+		ret = iio_detach(self->buf.fd, self->a.fd);
+		ASSERT_ERRNO(ret, OK, ENODEV, EPERM);
+		ret = iio_attach(self->buf.fd, self->a.fd);
+		ASSERT_ERRNO(ret, OK, ENODEV, EPERM);
+	} while (look_again() && now_ms() < end);
 	close(self->buf.fd);
 	self->buf.fd = -1;
 }
@@ -577,9 +591,9 @@ FIXTURE_SETUP(input)
 {
 	self->buf = (struct iio_buf)IIO_BUF_INIT;
 	self->d = (struct dmabuf)DMABUF_INIT;
-	witness_setup(&self->witness);
 
-	if (!dut_setup(_metadata, &variant->v))
+	if (!dut_setup(_metadata, &variant->v) ||
+	    !witness_setup(_metadata, &self->witness))
 		return;
 
 	expect_defect(&self->witness, "B2");
@@ -646,9 +660,9 @@ FIXTURE_SETUP(output)
 {
 	self->buf = (struct iio_buf)IIO_BUF_INIT;
 	self->d = (struct dmabuf)DMABUF_INIT;
-	witness_setup(&self->witness);
 
-	if (!dut_setup(_metadata, &variant->v))
+	if (!dut_setup(_metadata, &variant->v) ||
+	    !witness_setup(_metadata, &self->witness))
 		return;
 
 	ASSERT_OK(iio_buf_open(&self->buf, variant->v.dut));
@@ -813,9 +827,9 @@ FIXTURE_SETUP(pair)
 	self->d = (struct dmabuf)DMABUF_INIT;
 	self->gate = (struct dmabuf)DMABUF_INIT;
 	self->waiter = -1;
-	witness_setup(&self->witness);
 
-	if (!dut_setup(_metadata, &variant->v))
+	if (!dut_setup(_metadata, &variant->v) ||
+	    !witness_setup(_metadata, &self->witness))
 		return;
 
 	hardware_find(variant->v.dut, &self->hw);

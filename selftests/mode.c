@@ -500,7 +500,7 @@ TEST_REQ(mode, enable_right_after_close, "MODE-23")
 	EXPECT_UNLESS_RACE("B15", ret == -EBUSY && "in file I/O mode");
 }
 
-TEST_REQ(mode, data_available_with_dmabufs, "MODE-07")
+TEST_REQ(mode, data_available_with_dmabufs, "MODE-31")
 {
 	const struct iio_dut *dut = self->t.buf.dut;
 
@@ -541,12 +541,12 @@ static int read_data_available(void *arg)
 	struct reader *r = arg;
 	long ret = 0;
 
-	while (!ret && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
+	while (ret >= 0 && !__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
 		ret = buf_attr_get(r->dut, "data_available");
 		__atomic_fetch_add(&r->reads, 1, __ATOMIC_RELEASE);
 	}
 
-	return ret;
+	return ret < 0 ? ret : 0;
 }
 
 TEST_REQ(mode, data_available_at_any_time, "MODE-07")
@@ -569,7 +569,7 @@ TEST_REQ(mode, data_available_at_any_time, "MODE-07")
 						       __ATOMIC_ACQUIRE)));
 	}
 	__atomic_store_n(&r.stop, true, __ATOMIC_RELEASE);
-	EXPECT_EQ(0, blocked_join(&thread)) {
+	EXPECT_OK(blocked_join(&thread)) {
 		TH_LOG("data_available of a buffer with DMABUFs");
 	}
 }
@@ -1282,7 +1282,8 @@ TEST_REQ(mode_fresh, file_io_before_the_first_enable, "MODE-10")
 	}
 }
 
-TEST_REQ(mode_fresh, data_available_before_the_first_enable, "MODE-07")
+TEST_REQ(mode_fresh, data_available_before_the_first_enable, "MODE-07",
+	 "MODE-31")
 {
 	EXPECT_EQ(0, buf_attr_get(&self->dut[0], "data_available"));
 	EXPECT_EQ(0, buf_attr_get(&self->dut[1], "data_available"));

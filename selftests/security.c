@@ -201,7 +201,10 @@ TEST_REQ(security, no_address_from_ioctls, "SEC-01")
 	EXPECT_EQ(self->d.fd, fd);
 }
 
-/* Hexadecimal digits with a letter among them, or a number no counter has */
+/*
+ * As many hexadecimal digits as a pointer has, with a letter among them, or a
+ * number no counter has: devices are called by addresses, of fewer digits.
+ */
 static bool has_pointer(const char *s)
 {
 	size_t len, letters, i;
@@ -210,7 +213,7 @@ static bool has_pointer(const char *s)
 		len = strspn(s, "0123456789abcdefABCDEF");
 		for (i = letters = 0; i < len; i++)
 			letters += isalpha(s[i]) != 0;
-		if ((letters && len >= 8) || len >= 18 ||
+		if ((letters && len >= 16) || len >= 18 ||
 		    !strncasecmp(s, "0x", 2))
 			return true;
 	}

@@ -373,7 +373,9 @@ static int race_next_op(void *arg)
 static int race_look(void *arg)
 {
 	FIXTURE_DATA(race) *self = arg;
-	static const char * const attrs[] = { "enable", "length", "watermark" };
+	static const char * const attrs[] = {
+		"enable", "length", "watermark", "data_available",
+	};
 	char val[32];
 	size_t i;
 	int ret;
@@ -386,12 +388,6 @@ static int race_look(void *arg)
 		if (strspn(val, "0123456789") != strlen(val))
 			return -EBADMSG;
 	}
-
-	/* Not every kernel and every buffer has this one. */
-	ret = iio_buf_attr_read(self->buf.dut, "data_available", val,
-				sizeof(val));
-	if (ret && ret != -ENOENT)
-		return ret;
 
 	ret = fd_poll(self->buf.fd, POLLIN | POLLOUT, 0);
 	if (ret < 0)
@@ -426,18 +422,12 @@ TEST_REQ(race, looking_on, "CONC-13")
 static uint64_t time_to_signal(struct __test_metadata *_metadata,
 			       const struct iio_buf *buf, int fence)
 {
-	uint64_t start = race_now();
+	uint64_t start = now_ns();
 
 	ASSERT_OK(iio_enable(buf->dut));
 	ASSERT_EQ(1, sync_file_wait(fence));
 
-	return race_now() - start;
-}
-
-static void busy_wait(uint64_t since, uint64_t ns)
-{
-	while (race_now() - since < ns)
-		;
+	return now_ns() - start;
 }
 
 static void enqueue_many(struct __test_metadata *_metadata,
@@ -468,9 +458,9 @@ TEST_REQ(race, completion_against_disable, "CONC-14")
 
 	while (race_goes_on(&self->race)) {
 		enqueue_many(_metadata, self, fence);
-		start = race_now();
+		start = now_ns();
 		ASSERT_OK(iio_enable(self->buf.dut));
-		busy_wait(start, race_delay(&self->race, span));
+		spin_until(start + race_delay(&self->race, span));
 		ASSERT_OK(iio_disable(self->buf.dut));
 
 		for (i = 0; i < DEPTH; i++) {
@@ -509,9 +499,9 @@ TEST_REQ(race, detach_as_transfer_completes, "CONC-17")
 
 	while (race_goes_on(&self->race)) {
 		ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-		start = race_now();
+		start = now_ns();
 		ASSERT_OK(race_enqueue_fence(self));
-		busy_wait(start, race_delay(&self->race, span));
+		spin_until(start + race_delay(&self->race, span));
 		pending = !sync_file_status(self->fence);
 		ASSERT_OK(iio_detach(self->buf.fd, self->d.fd));
 		self->race.met += pending && sync_file_status(self->fence);
@@ -651,11 +641,6 @@ TEST_REQ(waiting, enqueue_leaves_dmabuf_to_others, "CONC-08")
 	EXPECT_OK(call_result(import));
 }
 
-static int enqueue_all_of_it(int fd, int dmabuf_fd)
-{
-	return iio_enqueue(fd, dmabuf_fd, lseek(dmabuf_fd, 0, SEEK_END));
-}
-
 /* The one that waits has made its call before O_NONBLOCK was set. */
 TEST_REQ(waiting, nonblocking_enqueue_does_not, "CONC-15")
 {
@@ -665,8 +650,7 @@ TEST_REQ(waiting, nonblocking_enqueue_does_not, "CONC-15")
 	ASSERT_OK(enqueue);
 
 	ASSERT_OK(fd_set_nonblock(self->buf.fd, true));
-	nonblocking = call_start(enqueue_all_of_it, self->buf.fd,
-				 self->d.fd);
+	nonblocking = call_start(call_enqueue, self->buf.fd, self->d.fd);
 	EXPECT_FALSE(call_blocks(nonblocking)) {
 		TH_LOG("a non-blocking ENQUEUE waits next to a blocking one");
 	}

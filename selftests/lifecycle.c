@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/blocked.h"
@@ -362,8 +361,6 @@ TEST_REQ(lifecycle, references_fall_after_transfer, "LIF-27")
 	expect_refs(_metadata, &l->d[0], l->refs);
 }
 
-#define BUFINFO	"/sys/kernel/debug/dma_buf/bufinfo"
-
 /* Whether the kernel has a DMABUF with that inode, -1 if it does not tell. */
 static int dmabuf_exists(ino_t want)
 {
@@ -372,7 +369,7 @@ static int dmabuf_exists(ino_t want)
 	int found = 0;
 	FILE *f;
 
-	f = fopen(BUFINFO, "re");
+	f = fopen(DMABUF_BUFINFO, "re");
 	if (!f)
 		return -1;
 
@@ -395,7 +392,7 @@ static void expect_destroyed(struct __test_metadata *_metadata,
 	ASSERT_EQ(1, dmabuf_exists(st.st_ino));
 	dmabuf_free(d);
 	EXPECT_TRUE(wait_until(!dmabuf_exists(st.st_ino))) {
-		TH_LOG("the DMABUF is still in " BUFINFO " after the last close()");
+		TH_LOG("the DMABUF is still in " DMABUF_BUFINFO " after the last close()");
 	}
 }
 
@@ -405,7 +402,7 @@ TEST_REQ(lifecycle, dmabuf_is_destroyed_after_detach, "LIF-30")
 {
 	struct life *l = &self->l;
 
-	if (access(BUFINFO, R_OK))
+	if (access(DMABUF_BUFINFO, R_OK))
 		SKIP(return, NO_BUFINFO);
 
 	ASSERT_OK(transfer_once(&l->buf, &l->d[0]));
@@ -417,7 +414,7 @@ TEST_REQ(lifecycle, dmabuf_is_destroyed_after_close, "LIF-30")
 	struct life *l = &self->l;
 	size_t i;
 
-	if (access(BUFINFO, R_OK))
+	if (access(DMABUF_BUFINFO, R_OK))
 		SKIP(return, NO_BUFINFO);
 
 	/* Done, or cut off by the disable */
@@ -805,17 +802,6 @@ static int live_for_ever(int unused, int unused_too)
 	return ret;
 }
 
-static void spin_for_us(unsigned int us)
-{
-	struct timespec start, now;
-
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while ((now.tv_sec - start.tv_sec) * 1000000 +
-		 (now.tv_nsec - start.tv_nsec) / 1000 < us);
-}
-
 /*
  * Let a child use the buffer until it says so, and @us longer, and kill it: a
  * process that is dead leaves no trace, once the buffer was flushed.
@@ -835,7 +821,7 @@ static void kill_user(struct __test_metadata *_metadata, struct life *l,
 			TH_LOG("the child came to an end by itself");
 		}
 	}
-	spin_for_us(us);
+	spin_until(now_ns() + us * 1000ull);
 	call_kill(child);
 	close_fd(&child_go[0]);
 

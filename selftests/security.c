@@ -22,6 +22,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/deadline.h"
+#include "lib/pair.h"
 #include "lib/slab.h"
 
 FIXTURE(security) {
@@ -437,40 +438,28 @@ TEST_REQ(security_output, read_only_open_sends_nothing, "SEC-09")
 /* --- kernel workers --- */
 
 FIXTURE(security_pair) {
-	struct iio_buf out;
-	struct iio_buf in;
-	struct dmabuf d;
+	struct pair p;
 	struct dmabuf unrelated;
-	struct dmabuf gate;
 };
 
 DUT_FIXTURE(security_pair, DUT_PAIR);
 
 FIXTURE_SETUP(security_pair)
 {
-	self->out = (struct iio_buf)IIO_BUF_INIT;
-	self->in = (struct iio_buf)IIO_BUF_INIT;
-	self->d = (struct dmabuf)DMABUF_INIT;
+	self->p = (struct pair)PAIR_INIT;
 	self->unrelated = (struct dmabuf)DMABUF_INIT;
-	self->gate = (struct dmabuf)DMABUF_INIT;
 
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
-	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
-	ASSERT_OK(variant_alloc(&self->d, &variant->v));
+	pair_setup(_metadata, &self->p, &variant->v);
 	ASSERT_OK(variant_alloc(&self->unrelated, &variant->v));
-	ASSERT_OK(variant_alloc(&self->gate, &variant->v));
 }
 
 FIXTURE_TEARDOWN(security_pair)
 {
-	iio_buf_close(&self->out);
-	iio_buf_close(&self->in);
-	dmabuf_free(&self->d);
+	pair_teardown(&self->p);
 	dmabuf_free(&self->unrelated);
-	dmabuf_free(&self->gate);
 	dut_teardown(_metadata);
 }
 
@@ -496,30 +485,31 @@ static bool released_meanwhile(const struct dmabuf *d, long refs)
  */
 TEST_REQ(security_pair, enqueue_holds_up_no_worker, "SEC-13")
 {
+	struct pair *p = &self->p;
 	int fence, fence_unrelated;
 	long refs, refs_unrelated;
 	pid_t enqueue;
 
-	ASSERT_OK(iio_attach(self->out.fd, self->d.fd));
-	ASSERT_OK(iio_attach(self->out.fd, self->unrelated.fd));
-	fence = iio_enqueue_whole(&self->out, &self->d);
+	ASSERT_OK(iio_attach(p->out.fd, p->d.fd));
+	ASSERT_OK(iio_attach(p->out.fd, self->unrelated.fd));
+	fence = iio_enqueue_whole(&p->out, &p->d);
 	ASSERT_OK(fence);
-	fence_unrelated = iio_enqueue_whole(&self->out, &self->unrelated);
+	fence_unrelated = iio_enqueue_whole(&p->out, &self->unrelated);
 	ASSERT_OK(fence_unrelated);
-	enqueue = call_waiting_enqueue(&self->in, &self->gate, &self->d);
+	enqueue = call_waiting_enqueue(&p->in, &p->gate, &p->d);
 	ASSERT_OK(enqueue);
-	ASSERT_OK(iio_detach(self->out.fd, self->d.fd));
-	ASSERT_OK(iio_detach(self->out.fd, self->unrelated.fd));
-	refs = dmabuf_refs(self->d.fd);
+	ASSERT_OK(iio_detach(p->out.fd, p->d.fd));
+	ASSERT_OK(iio_detach(p->out.fd, self->unrelated.fd));
+	refs = dmabuf_refs(p->d.fd);
 	refs_unrelated = dmabuf_refs(self->unrelated.fd);
 
-	ASSERT_OK(iio_enable(self->out.dut));
+	ASSERT_OK(iio_enable(p->out.dut));
 	EXPECT_OK(fence_result(fence));
 	EXPECT_OK(fence_result(fence_unrelated));
 	EXPECT_OK(dmabuf_wait_refs(self->unrelated.fd, refs_unrelated - 1)) {
 		TH_LOG("a DMABUF is not released because of an ENQUEUE of another one");
 	}
-	EXPECT_UNLESS("B7", released_meanwhile(&self->d, refs - 1));
+	EXPECT_UNLESS("B7", released_meanwhile(&p->d, refs - 1));
 	call_kill(enqueue);
 }
 

@@ -123,7 +123,8 @@ char call_blocks(pid_t pid)
 	return state;
 }
 
-static int enqueue_whole(int fd, int dmabuf_fd)
+/* For call_start(): ENQUEUE all of a DMABUF. */
+int call_enqueue(int fd, int dmabuf_fd)
 {
 	return iio_enqueue(fd, dmabuf_fd, lseek(dmabuf_fd, 0, SEEK_END));
 }
@@ -151,7 +152,7 @@ pid_t call_waiting_enqueue(const struct iio_buf *b, const struct dmabuf *gate,
 	if (ret)
 		return ret;
 
-	pid = call_start(enqueue_whole, b->fd, d->fd);
+	pid = call_start(call_enqueue, b->fd, d->fd);
 	if (pid < 0 || call_blocks(pid) == 'S')
 		return pid;
 

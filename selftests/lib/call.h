@@ -17,6 +17,7 @@ int call_result(pid_t pid);
 void call_interrupt(pid_t pid);
 void call_kill(pid_t pid);
 char call_blocks(pid_t pid);
+int call_enqueue(int fd, int dmabuf_fd);
 pid_t call_waiting_enqueue(const struct iio_buf *b, const struct dmabuf *gate,
 			   const struct dmabuf *d);
 

@@ -30,6 +30,13 @@ static inline uint64_t now_ms(void)
 	return now_ns() / 1000000;
 }
 
+/* For delays that are too short to sleep: until now_ns() is @end. */
+static inline void spin_until(uint64_t end)
+{
+	while (now_ns() < end)
+		;
+}
+
 /* Let others run between two looks at a condition; true, for wait_until(). */
 static inline bool look_again(void)
 {

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "deadline.h"
@@ -21,24 +20,6 @@
 
 /* A call that takes longer than that was put to sleep. */
 #define RACE_SPAN_NS	1000000
-
-/* Return: the time in nanoseconds. */
-uint64_t race_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-static void spin(uint64_t ns)
-{
-	const uint64_t end = race_now() + ns;
-
-	while (ns && race_now() < end)
-		;
-}
 
 /* Return: how many CPUs there are for a race. */
 unsigned int race_cpus(void)
@@ -114,10 +95,10 @@ static void *racer_thread(void *arg)
 			break;
 
 		line_up(r);
-		spin(me->delay);
-		me->start = race_now();
+		spin_until(now_ns() + me->delay);
+		me->start = now_ns();
 		me->ret = me->call(me->arg);
-		me->end = race_now();
+		me->end = now_ns();
 
 		if (!__atomic_sub_fetch(&r->running, 1, __ATOMIC_ACQ_REL)) {
 			count = 1;

@@ -75,7 +75,6 @@ int race_round(struct race *r);
 void race_end(struct race *r);
 
 unsigned int race_cpus(void);
-uint64_t race_now(void);
 uint64_t race_delay(const struct race *r, uint64_t span);
 
 #endif /* CONFORMANCE_RACE_H */

@@ -23,6 +23,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "lib/bind.h"
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/file.h"
@@ -137,63 +138,35 @@ static void link_name(const char *dir, const char *link, char *name,
 
 /**
  * struct hardware - What is behind an IIO device, as sysfs tells it
- * @dev: directory of its parent, which the driver is bound to
- * @dma: directory of the DMA controller, "" if it cannot be told
+ * @dev: its parent and the driver of that
+ * @dma: the DMA controller and its driver, empty if it cannot be told
  * @module: module of the driver, "" if it is built in
  */
 struct hardware {
-	char dev[256];
-	char dma[256];
+	struct binding dev;
+	struct binding dma;
 	char module[64];
 };
 
 static void hardware_find(const struct iio_dut *dut, struct hardware *hw)
 {
-	char path[PATH_MAX], target[PATH_MAX];
-	struct dirent *entry;
-	DIR *dir;
-
 	*hw = (struct hardware){};
-	if (!realpath(dut->dir, target))
-		return;
-
-	snprintf(hw->dev, sizeof(hw->dev), "%.255s", dirname(target));
-	link_name(hw->dev, "driver/module", hw->module, sizeof(hw->module));
-
-	dir = opendir(hw->dev);
-	if (!dir)
-		return;
-
-	while ((entry = readdir(dir))) {
-		if (strncmp(entry->d_name, "dma:", 4))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s/device", hw->dev,
-			 entry->d_name);
-		if (realpath(path, target))
-			snprintf(hw->dma, sizeof(hw->dma), "%.255s", target);
-	}
-	closedir(dir);
+	binding_of(&hw->dev, dut->parent);
+	if (binding_of_dma(&hw->dma, dut))
+		hw->dma.driver[0] = '\0';
+	link_name(dut->parent, "driver/module", hw->module, sizeof(hw->module));
 }
 
-/* Take the driver away from a device, or the device itself where that goes. */
-static int device_unbind(const char *dev)
+/* Remove the device where that goes, or take it away from its driver. */
+static int device_remove(struct binding *b)
 {
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/driver/unbind", dev);
-
-	return write_file(path, strrchr(dev, '/') + 1);
-}
-
-static int device_remove(const char *dev)
-{
-	char path[PATH_MAX];
+	char path[PATH_MAX + NAME_MAX + 16];
 	int ret;
 
-	snprintf(path, sizeof(path), "%s/remove", dev);
+	snprintf(path, sizeof(path), "%s/%s/remove", b->driver, b->device);
 	ret = write_file(path, "1");
 
-	return ret == -ENOENT ? device_unbind(dev) : ret;
+	return ret == -ENOENT ? binding_break(b) : ret;
 }
 
 /* The instances of the loopback driver hold its module, devices do not. */
@@ -424,7 +397,7 @@ TEST_REQ(any, enqueue_after_removal_leaves_nothing_pending, "ENQ-24")
 
 	expect_defect(&self->witness, "B5");
 	ASSERT_OK(iio_attach(self->buf.fd, self->a.fd));
-	ASSERT_OK(device_unbind(self->hw.dev));
+	ASSERT_OK(binding_break(&self->hw.dev));
 
 	fence = iio_enqueue_whole(&self->buf, &self->a);
 	if (fence < 0) {
@@ -443,9 +416,9 @@ TEST_REQ(any, dma_controller_goes_first, "LIF-19")
 	uint64_t end;
 	int ret;
 
-	if (!self->hw.dma[0])
+	if (!self->hw.dma.driver[0])
 		SKIP(return, "sysfs has no dma: link from %s to its controller",
-		     self->hw.dev);
+		     self->hw.dev.device);
 
 	/*
 	 * B22 shows only where the device of the controller is freed, as that
@@ -453,8 +426,8 @@ TEST_REQ(any, dma_controller_goes_first, "LIF-19")
 	 */
 	ASSERT_OK(iio_attach(self->buf.fd, self->a.fd));
 	ASSERT_OK(iio_attach(self->buf.fd, self->b.fd));
-	ASSERT_OK(device_unbind(self->hw.dev));
-	ASSERT_OK(device_remove(self->hw.dma));
+	ASSERT_OK(binding_break(&self->hw.dev));
+	ASSERT_OK(device_remove(&self->hw.dma));
 	loopback_instances_remove();
 
 	/*
@@ -475,12 +448,13 @@ TEST_REQ(any, dma_controller_goes_first, "LIF-19")
 TEST_REQ(any, modules_stay_while_descriptor_is_open, "LIF-20")
 {
 	if (!self->hw.module[0])
-		SKIP(return, "the driver of %s is not a module", self->hw.dev);
+		SKIP(return, "the driver of %s is not a module",
+		     self->hw.dev.device);
 
 	expect_defect(&self->witness, "B5");
 	close(self->buf.dev_fd);
 	self->buf.dev_fd = -1;
-	ASSERT_OK(device_unbind(self->hw.dev));
+	ASSERT_OK(binding_break(&self->hw.dev));
 	loopback_instances_remove();
 	EXPECT_ERRNO(module_chain_unload(self->hw.module), OK, EAGAIN, EBUSY);
 
@@ -491,13 +465,14 @@ TEST_REQ(any, modules_stay_while_descriptor_is_open, "LIF-20")
 TEST_REQ(any, modules_stay_while_dmabuf_is_attached, "LIF-20")
 {
 	if (!self->hw.module[0])
-		SKIP(return, "the driver of %s is not a module", self->hw.dev);
+		SKIP(return, "the driver of %s is not a module",
+		     self->hw.dev.device);
 
 	expect_defect(&self->witness, "B5");
 	ASSERT_OK(iio_attach(self->buf.fd, self->a.fd));
 	close(self->buf.dev_fd);
 	self->buf.dev_fd = -1;
-	ASSERT_OK(device_unbind(self->hw.dev));
+	ASSERT_OK(binding_break(&self->hw.dev));
 	loopback_instances_remove();
 	EXPECT_ERRNO(module_chain_unload(self->hw.module), OK, EAGAIN, EBUSY);
 
@@ -514,7 +489,7 @@ TEST_REQ(any, fence_outlives_modules, "FEN-17")
 	if (!self->hw.module[0] || access("/sys/module/industrialio/refcnt",
 					  F_OK))
 		SKIP(return, "the driver of %s or IIO is not a module",
-		     self->hw.dev);
+		     self->hw.dev.device);
 
 	expect_defect(&self->witness, "B21");
 	ASSERT_OK(iio_attach(self->buf.fd, self->a.fd));
@@ -524,7 +499,7 @@ TEST_REQ(any, fence_outlives_modules, "FEN-17")
 	ASSERT_EQ(1, sync_file_wait(fence));
 	iio_buf_close(&self->buf);
 
-	ASSERT_OK(device_unbind(self->hw.dev));
+	ASSERT_OK(binding_break(&self->hw.dev));
 	loopback_instances_remove();
 	ret = module_users_unload("industrialio");
 	if (ret)
@@ -858,7 +833,8 @@ FIXTURE_TEARDOWN(pair)
 TEST_REQ(pair, unload_waits_for_cleanup, "LIF-21")
 {
 	if (!self->hw.module[0])
-		SKIP(return, "the driver of %s is not a module", self->hw.dev);
+		SKIP(return, "the driver of %s is not a module",
+		     self->hw.dev.device);
 
 	expect_defect(&self->witness, "B21");
 	/* The node would keep the driver; the buffer's descriptors remain. */
@@ -877,7 +853,7 @@ TEST_REQ(pair, unload_waits_for_cleanup, "LIF-21")
 	ASSERT_OK(iio_enable(self->out.dut));
 	ASSERT_OK(iio_disable(self->out.dut));
 
-	ASSERT_OK(device_unbind(self->hw.dev));
+	ASSERT_OK(binding_break(&self->hw.dev));
 	loopback_instances_remove();
 	EXPECT_ERRNO(module_chain_unload(self->hw.module), OK, EAGAIN, EBUSY);
 

@@ -989,7 +989,7 @@ FIXTURE_SETUP(stream)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	self->len = iio_good_length(variant->v.dut, variant->v.peer);
+	self->len = iio_part_length(variant->v.dut, variant->v.peer, 2 * RING);
 	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
 	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
 	ASSERT_OK(race_init(&self->race));

@@ -407,7 +407,8 @@ FIXTURE_SETUP(cyclic_loopback)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	self->period = iio_good_length(variant->v.dut, variant->v.peer);
+	self->period = iio_part_length(variant->v.dut, variant->v.peer,
+				       NR_PERIODS);
 	cyclic_setup(_metadata, &self->c, &variant->v, 2 * self->period);
 	ASSERT_OK(dmabuf_begin_cpu(&self->c.d));
 	pattern_fill(self->c.d.map, 2 * self->period, SEED);
@@ -661,7 +662,7 @@ TEST_REQ(cyclic_loopback, repeats_bytes_used_only, "CYC-11")
 {
 	const size_t len = 2 * self->period;
 
-	ASSERT_EQ(len, self->c.d.size);
+	ASSERT_LT(self->period, self->c.d.size);
 	if (!start(_metadata, self, len))
 		return;
 

@@ -1193,11 +1193,7 @@ FIXTURE_SETUP(enqueue_loop)
 		return;
 
 	self->len = iio_good_length(variant->v.dut, variant->v.peer);
-	/* Where alignment allows, so small that few segments hold DEPTH. */
-	self->slice = self->len / DEPTH;
-	if (self->slice % variant->v.dut->align ||
-	    self->slice % variant->v.peer->align)
-		self->slice = self->len;
+	self->slice = iio_part_length(variant->v.dut, variant->v.peer, DEPTH);
 	ASSERT_OK(iio_buf_open(&self->out, variant->v.dut));
 	ASSERT_OK(iio_buf_open(&self->in, variant->v.peer));
 }

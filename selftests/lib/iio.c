@@ -176,6 +176,27 @@ size_t iio_good_length(const struct iio_dut *a, const struct iio_dut *b)
 	return len;
 }
 
+/**
+ * iio_part_length() - Find a length several of which fit into a page
+ * @a: a buffer
+ * @b: another one, or the same
+ * @n: how many
+ *
+ * So that many transfers of one side, each of another DMABUF, are one transfer
+ * of the other side, which takes few segments.
+ *
+ * Return: length in bytes, iio_good_length() if the alignment allows no less.
+ */
+size_t iio_part_length(const struct iio_dut *a, const struct iio_dut *b,
+		       size_t n)
+{
+	size_t len = iio_good_length(a, b) / n;
+
+	len -= len % iio_common_align(a, b);
+
+	return len ?: iio_good_length(a, b);
+}
+
 /* Where the length does not matter, a slow converter is soon done with it. */
 size_t iio_short_length(const struct iio_dut *dut)
 {

@@ -107,6 +107,8 @@ void iio_buf_close(struct iio_buf *b);
 
 size_t iio_common_align(const struct iio_dut *a, const struct iio_dut *b);
 size_t iio_good_length(const struct iio_dut *a, const struct iio_dut *b);
+size_t iio_part_length(const struct iio_dut *a, const struct iio_dut *b,
+		       size_t n);
 size_t iio_short_length(const struct iio_dut *dut);
 int iio_get_fd(int dev_fd, int index);
 int iio_attach(int fd, int dmabuf_fd);

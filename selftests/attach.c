@@ -23,6 +23,7 @@
 #include "lib/call.h"
 #include "lib/conformance.h"
 #include "lib/fdpass.h"
+#include "lib/file.h"
 #include "lib/pair.h"
 #include "lib/trace.h"
 
@@ -472,18 +473,10 @@ TEST_REQ(attach, more_than_can_be_mapped, "ATT-19")
 static int cgroup_write(const char *dir, const char *file, const char *val)
 {
 	char path[PATH_MAX];
-	int fd, err = 0;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
 
-	if (write(fd, val, strlen(val)) < 0)
-		err = -errno;
-	close(fd);
-
-	return err;
+	return write_file(path, val);
 }
 
 /* Make a cgroup with little memory in it; set @dir to where it is. */

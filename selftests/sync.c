@@ -137,9 +137,8 @@ FIXTURE_SETUP(sync)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	transfer_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	ASSERT_OK(iio_attach(self->t.buf.fd, self->t.d.fd));
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(sync)
@@ -352,9 +351,8 @@ FIXTURE_SETUP(sync_input)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	transfer_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	ASSERT_OK(iio_attach(self->t.buf.fd, self->t.d.fd));
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(sync_input)
@@ -386,9 +384,8 @@ FIXTURE_SETUP(sync_output)
 	if (!dut_setup(_metadata, &variant->v))
 		return;
 
-	transfer_setup(_metadata, &self->t, variant->v.dut,
-		       variant->v.exporter, variant->v.dut->align);
-	ASSERT_OK(iio_attach(self->t.buf.fd, self->t.d.fd));
+	transfer_setup_attached(_metadata, &self->t, variant->v.dut,
+				variant->v.exporter, variant->v.dut->align);
 }
 
 FIXTURE_TEARDOWN(sync_output)

@@ -5,7 +5,7 @@
 LANE ?= stock
 export TESTS SHAPES LANES KSRC KERNEL V CROSS_COMPILE
 
-.PHONY: help kselftest check spec explain bench install clean
+.PHONY: help kselftest check spec ynl explain bench install clean
 
 help:
 	@sed -n 's/^#: \?//p' $(lastword $(MAKEFILE_LIST))
@@ -18,6 +18,9 @@ check:
 
 spec:
 	@tools/spec
+
+ynl:
+	@tools/ynl
 
 explain:
 	@tools/explain "$(ID)"
@@ -34,6 +37,7 @@ clean:
 #: make kselftest    build the suite and the loopback driver, run them in a VM
 #: make check        static checks, unit tests of the tools, then LANES="stock kunit"
 #: make spec         write Documentation/requirements.rst again
+#: make ynl          write the code again that Documentation/netlink/specs generates
 #: make explain ID=ENQ-07   a requirement, or a known defect: ID=B7
 #: make bench        how fast the loopback driver is, next to memcpy()
 #: make install      put the suite for this machine's IIO devices in DESTDIR

@@ -10,7 +10,9 @@
 #define _DMA_LOOPBACK_H
 
 #include <linux/atomic.h>
+#include <linux/dmaengine.h>
 #include <linux/types.h>
+#include <uapi/linux/dma_loopback.h>
 
 #define DMA_LOOPBACK_DRV_NAME	"dma-loopback"
 
@@ -22,19 +24,13 @@
 #define DMA_LOOPBACK_ALIGN_MAX	16
 
 /**
- * enum dma_loopback_clock - What decides how fast bytes move
- * @DMA_LOOPBACK_CLOCK_FREE: as fast as the CPU copies
- * @DMA_LOOPBACK_CLOCK_RATE: at the rate of struct dma_loopback_link
- */
-enum dma_loopback_clock {
-	DMA_LOOPBACK_CLOCK_FREE,
-	DMA_LOOPBACK_CLOCK_RATE,
-};
-
-/**
- * struct dma_loopback_link - The pacing signals between peripheral and DMA
+ * struct dma_loopback_link - The signals between peripheral and DMA
  * @tx_rate: bytes per second that the peripheral takes from the TX channel
  * @rx_rate: bytes per second that the peripheral gives to the RX channel
+ * @start: the peripheral asks it before it starts a stream, and once more when
+ *	its DMA is running, whether that is to fail: 0, or a negative errno.
+ *	Set by the controller while its driver is bound.
+ * @controller: of the controller
  *
  * What request lines are between a real converter and its DMA controller.
  * The peripheral writes the rates, at any time; the controller reads them
@@ -44,12 +40,17 @@ enum dma_loopback_clock {
 struct dma_loopback_link {
 	atomic64_t tx_rate;
 	atomic64_t rx_rate;
+	int (*start)(struct dma_loopback_link *link,
+		     enum dma_transfer_direction dir, bool running);
+	void *controller;
 };
 
 /**
  * struct dma_loopback_pdata - Shape of one loopback DMA controller
+ * @name: name of the controller in its control interface, up to
+ *	DMA_LOOPBACK_NAME_LEN bytes; NULL: that of its device
  * @consumer: name of the device that may request the channels
- * @link: pacing signals, valid as long as a channel is in use
+ * @link: signals, valid as long as the driver is bound
  * @clock: pacing
  * @counter: RX does not take what TX sends but a counter: a byte stream of
  *	little-endian 32-bit words 0, 1, 2... that starts when the driver binds
@@ -63,6 +64,7 @@ struct dma_loopback_link {
  *	limit; transfers that need more are refused
  */
 struct dma_loopback_pdata {
+	const char *name;
 	const char *consumer;
 	struct dma_loopback_link *link;
 	enum dma_loopback_clock clock;

@@ -19,6 +19,7 @@
 #include <linux/cleanup.h>
 #include <linux/configfs.h>
 #include <linux/device.h>
+#include <linux/dmaengine.h>
 #include <linux/err.h>
 #include <linux/idr.h>
 #include <linux/iio/buffer-dmaengine.h>
@@ -68,11 +69,15 @@ struct iio_loopback_pdata {
 
 /**
  * struct iio_loopback_dev - One IIO device
+ * @link: signals to the DMA controller
+ * @dir: direction, in dmaengine's words
  * @rate: where the DMA controller learns the rate, bytes per second
  * @frequency: sampling frequency, scans per second
  * @channels: description of the channels
  */
 struct iio_loopback_dev {
+	struct dma_loopback_link *link;
+	enum dma_transfer_direction dir;
 	atomic64_t *rate;
 	u32 frequency;
 	struct iio_chan_spec channels[IIO_LOOPBACK_CHANNELS_MAX];
@@ -122,10 +127,22 @@ static const struct iio_info iio_loopback_info = {
 static int iio_loopback_buffer_preenable(struct iio_dev *indio_dev)
 {
 	struct iio_loopback_dev *ld = iio_priv(indio_dev);
+	int ret;
+
+	ret = ld->link->start(ld->link, ld->dir, false);
+	if (ret)
+		return ret;
 
 	atomic64_set(ld->rate, (u64)ld->frequency * indio_dev->scan_bytes);
 
 	return 0;
+}
+
+static int iio_loopback_buffer_postenable(struct iio_dev *indio_dev)
+{
+	struct iio_loopback_dev *ld = iio_priv(indio_dev);
+
+	return ld->link->start(ld->link, ld->dir, true);
 }
 
 static int iio_loopback_buffer_postdisable(struct iio_dev *indio_dev)
@@ -139,6 +156,7 @@ static int iio_loopback_buffer_postdisable(struct iio_dev *indio_dev)
 
 static const struct iio_buffer_setup_ops iio_loopback_buffer_setup_ops = {
 	.preenable = iio_loopback_buffer_preenable,
+	.postenable = iio_loopback_buffer_postenable,
 	.postdisable = iio_loopback_buffer_postdisable,
 };
 
@@ -156,6 +174,8 @@ static int iio_loopback_add(struct device *dev, enum iio_buffer_direction dir)
 		return -ENOMEM;
 
 	ld = iio_priv(indio_dev);
+	ld->link = pdata->link;
+	ld->dir = output ? DMA_MEM_TO_DEV : DMA_DEV_TO_MEM;
 	ld->rate = output ? &pdata->link->tx_rate : &pdata->link->rx_rate;
 	ld->frequency = IIO_LOOPBACK_RATE_DEFAULT;
 
@@ -324,6 +344,7 @@ static int iio_loopback_activate(struct iio_loopback_instance *inst)
 		goto err_put;
 	}
 
+	inst->dma.name = config_item_name(&inst->item);
 	inst->dma.link = &inst->link;
 	inst->dma.clock = inst->clock;
 	inst->dma.counter = inst->source;
@@ -510,6 +531,7 @@ IIO_LOOPBACK_ATTR(realbits);
 static const char * const iio_loopback_clocks[] = {
 	[DMA_LOOPBACK_CLOCK_FREE] = "free",
 	[DMA_LOOPBACK_CLOCK_RATE] = "rate",
+	[DMA_LOOPBACK_CLOCK_STEP] = "step",
 };
 
 static const struct iio_loopback_param iio_loopback_clock_param = {

@@ -151,8 +151,9 @@ module_file()
 # KSRC changes, in $out/modules. Arguments are make's. Sets $modules_built.
 build_modules()
 {
-	mkdir -p "$out/modules"
+	mkdir -p "$out/modules/include/uapi/linux"
 	update "$top"/driver/*.[ch] "$out/modules"
+	update "$top"/include/uapi/linux/*.h "$out/modules/include/uapi/linux"
 	cmp -s "$top/driver/Makefile" "$out/modules/Kbuild.driver" ||
 		cp "$top/driver/Makefile" "$out/modules/Kbuild.driver"
 
@@ -188,6 +189,7 @@ build_modules()
 	# BTF would need pahole, and nothing here reads it.
 	run_make -C "$kbuild" M="$out/modules" KSRC="$ksrc" \
 		CONFIG_DMA_LOOPBACK=m CONFIG_IIO_LOOPBACK=m \
+		KCFLAGS="-I$out/modules/include ${MISBEHAVE:+-DCONFIG_DMA_LOOPBACK_MISBEHAVE=1}" \
 		CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules
 
 	modules_built="$objs dma-loopback iio-loopback"

@@ -45,8 +45,7 @@
 #include <linux/unaligned.h>
 #include <linux/workqueue.h>
 
-#include "virt-dma.h"
-#include "dma-loopback.h"
+#include "dma-loopback-core.h"
 
 /* Most bytes that move between two looks at the channels */
 #define DMA_LOOPBACK_BURST	SZ_256K
@@ -55,98 +54,6 @@
 	(BIT(DMA_SLAVE_BUSWIDTH_1_BYTE) | BIT(DMA_SLAVE_BUSWIDTH_2_BYTES) | \
 	 BIT(DMA_SLAVE_BUSWIDTH_4_BYTES) | BIT(DMA_SLAVE_BUSWIDTH_8_BYTES) | \
 	 BIT(DMA_SLAVE_BUSWIDTH_16_BYTES))
-
-/**
- * struct dma_loopback_desc - One transfer
- * @vd: virt-dma part
- * @len: bytes of the transfer
- * @done: bytes moved so far
- * @vec: index of the vector that is being moved
- * @vec_done: bytes of that vector moved so far
- * @nvecs: number of vectors
- * @vecs: copy of the caller's vectors, clipped to non-empty ones
- *
- * @done, @vec and @vec_done are written by the engine with vc.lock held.
- */
-struct dma_loopback_desc {
-	struct virt_dma_desc vd;
-	size_t len;
-	size_t done;
-	size_t vec;
-	size_t vec_done;
-	size_t nvecs;
-	struct dma_vec vecs[] __counted_by(nvecs);
-};
-
-/**
- * struct dma_loopback_chan - One channel
- * @vc: virt-dma part
- * @dir: the one direction of this channel
- * @active: transfer in progress, on no list; protected by vc.lock
- */
-struct dma_loopback_chan {
-	struct virt_dma_chan vc;
-	enum dma_transfer_direction dir;
-	struct dma_loopback_desc *active;
-};
-
-/**
- * struct dma_loopback_pace - Pacing of one stream
- * @running: bytes have been moving at @rate since @since
- * @since: when the stream started or changed its rate
- * @rate: bytes per second
- * @moved: bytes moved since @since
- */
-struct dma_loopback_pace {
-	bool running;
-	ktime_t since;
-	u64 rate;
-	u64 moved;
-};
-
-/**
- * struct dma_loopback - One controller
- * @ddev: dmaengine part
- * @shape: what the platform data asked for
- * @tx: memory to device channel
- * @rx: device to memory channel
- * @map: lets @shape.consumer find the channels by name
- * @wq: runs @work; has a rescuer because fences wait for it
- * @work: the engine: everything that moves bytes runs here, and only here
- * @burst_lock: held by the engine while it moves bytes, from looking at the
- *	channels to accounting for what it moved; protects the fields below
- * @counter: position in the counter stream
- * @tx_pace: pacing of @tx, or of both channels while TX feeds RX
- * @rx_pace: pacing of @rx where the counter feeds it
- */
-struct dma_loopback {
-	struct dma_device ddev;
-	struct dma_loopback_pdata shape;
-	struct dma_loopback_chan tx;
-	struct dma_loopback_chan rx;
-	struct dma_slave_map map[2];
-	struct workqueue_struct *wq;
-	struct delayed_work work;
-	struct mutex burst_lock;	/* moving bytes, see above */
-	u64 counter;
-	struct dma_loopback_pace tx_pace;
-	struct dma_loopback_pace rx_pace;
-};
-
-static struct dma_loopback *to_dma_loopback(struct dma_device *ddev)
-{
-	return container_of(ddev, struct dma_loopback, ddev);
-}
-
-static struct dma_loopback_chan *to_dma_loopback_chan(struct dma_chan *chan)
-{
-	return container_of(chan, struct dma_loopback_chan, vc.chan);
-}
-
-static struct dma_loopback_desc *to_dma_loopback_desc(struct virt_dma_desc *vd)
-{
-	return container_of(vd, struct dma_loopback_desc, vd);
-}
 
 /*
  * A transfer with DMA_PREP_REPEAT goes on until one with DMA_PREP_LOAD_EOT
@@ -168,54 +75,250 @@ static bool dma_loopback_repeats(struct dma_loopback_chan *lc,
 	return !next || !(next->tx.flags & DMA_PREP_LOAD_EOT);
 }
 
+/* Report that the channel has come to a halt, in the middle of a transfer. */
+static void dma_loopback_halt(struct dma_loopback_chan *lc,
+			      enum dma_loopback_state state)
+{
+	struct dma_loopback_desc *desc = lc->active;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	lc->state = state;
+	if (desc && desc->done != desc->reported) {
+		desc->reported = desc->done;
+		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_PROGRESSED, desc,
+				   NULL);
+	}
+}
+
+/* The callback is going to be called by the tasklet of virt-dma. */
+static void dma_loopback_complete(struct dma_loopback_chan *lc,
+				  struct dma_loopback_desc *desc)
+{
+	struct dma_loopback_desc *twin = NULL;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_DOUBLE)) {
+		dma_loopback_fault_strike(lc, desc->fault, desc);
+		twin = kmemdup(desc, sizeof(*desc), GFP_ATOMIC);
+	}
+
+	dma_loopback_fault_drop(desc);
+	lc->counters.completed++;
+	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, desc, NULL);
+	vchan_cookie_complete(&desc->vd);
+
+	if (twin) {
+		twin->fault = NULL;
+		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, twin,
+				   NULL);
+		list_add_tail(&twin->vd.node, &lc->vc.desc_completed);
+	}
+}
+
+/* Complete what was only waiting for others, or for its fault to be deleted. */
+static void dma_loopback_complete_withheld(struct dma_loopback_chan *lc)
+{
+	struct dma_loopback_desc *desc = lc->withheld;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (desc) {
+		lc->withheld = NULL;
+		dma_loopback_complete(lc, desc);
+	}
+}
+
+/**
+ * dma_loopback_arrive() - Is the transfer done that has come to its limit?
+ * @lc: channel
+ * @desc: its active transfer, whose bytes are moved as far as they will be
+ *
+ * Return: false if a fault holds it.
+ */
+static bool dma_loopback_arrive(struct dma_loopback_chan *lc,
+				struct dma_loopback_desc *desc)
+{
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (dma_loopback_fault_holds(lc, desc))
+		return false;
+
+	if (lc->credit_transfers)
+		lc->credit_transfers--;
+
+	if (desc->done == desc->len && dma_loopback_repeats(lc, desc)) {
+		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_RUNNING);
+		desc->done = 0;
+		desc->reported = 0;
+		desc->vec = 0;
+		return true;
+	}
+
+	lc->active = NULL;
+	dma_loopback_fault_result(lc, desc);
+	if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_REORDER) &&
+	    !lc->withheld) {
+		desc->fault->state = DMA_LOOPBACK_FAULT_STATE_ACTIVE;
+		dma_loopback_fault_strike(lc, desc->fault, desc);
+		lc->withheld = desc;
+		return true;
+	}
+
+	dma_loopback_complete(lc, desc);
+	dma_loopback_complete_withheld(lc);
+
+	return true;
+}
+
+/* The oldest transfer, taken up if it was not yet */
+static struct dma_loopback_desc *dma_loopback_take(struct dma_loopback_chan *lc)
+{
+	struct virt_dma_desc *vd;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (lc->active)
+		return lc->active;
+
+	vd = vchan_next_desc(&lc->vc);
+	if (!vd)
+		return NULL;
+
+	list_del(&vd->node);
+	lc->active = to_dma_loopback_desc(vd);
+	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_STARTED, lc->active,
+			   NULL);
+
+	if (dma_loopback_fault_is(lc->active, DMA_LOOPBACK_FAULT_KIND_SPLIT) ||
+	    dma_loopback_fault_is(lc->active,
+				  DMA_LOOPBACK_FAULT_KIND_COALESCE)) {
+		dma_loopback_fault_strike(lc, lc->active->fault, lc->active);
+		dma_loopback_fault_drop(lc->active);
+	}
+
+	return lc->active;
+}
+
+/**
+ * dma_loopback_credit() - How many bytes the step clock lets through now
+ * @lc: channel
+ *
+ * Return: bytes, SIZE_MAX with other clocks.
+ */
+static size_t dma_loopback_credit(const struct dma_loopback_chan *lc)
+{
+	const struct dma_loopback_pdata *shape = &dma_loopback_of(lc)->shape;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (shape->clock != DMA_LOOPBACK_CLOCK_STEP || lc->credit_transfers)
+		return SIZE_MAX;
+
+	return round_down(min_t(u64, lc->credit_bytes, SIZE_MAX), shape->align);
+}
+
+/**
+ * struct dma_loopback_span - The next bytes of a channel
+ * @desc: the transfer, for dma_loopback_advance() only: once vc.lock is
+ *	released it may be terminated at any time
+ * @addr: DMA address
+ * @len: how many of them one hardware segment holds, and the clock lets through
+ * @wrong: which of them is to be inverted, from @len on: none
+ */
+struct dma_loopback_span {
+	struct dma_loopback_desc *desc;
+	dma_addr_t addr;
+	size_t len;
+	size_t wrong;
+};
+
 /**
  * dma_loopback_next() - Where the next bytes of a channel are
  * @lc: channel
- * @addr: set to the DMA address of the bytes
- * @len: set to how many of them one hardware segment holds
+ * @span: where to put the answer
  *
- * Return: the transfer, for dma_loopback_advance() only: once vc.lock is
- * released it may be terminated at any time. NULL if there is nothing to do.
+ * Return: false if there is nothing to do.
  */
-static struct dma_loopback_desc *
-dma_loopback_next(struct dma_loopback_chan *lc, dma_addr_t *addr, size_t *len)
+static bool dma_loopback_next(struct dma_loopback_chan *lc,
+			      struct dma_loopback_span *span)
 {
-	struct dma_loopback *dl = to_dma_loopback(lc->vc.chan.device);
 	struct dma_loopback_desc *desc;
-	struct virt_dma_desc *vd;
 	const struct dma_vec *vec;
-	unsigned long flags;
+	size_t limit, credit;
 
-	spin_lock_irqsave(&lc->vc.lock, flags);
+	guard(spinlock_irqsave)(&lc->vc.lock);
 
-	if (!lc->active) {
-		vd = vchan_next_desc(&lc->vc);
-		if (vd) {
-			list_del(&vd->node);
-			lc->active = to_dma_loopback_desc(vd);
+	if (lc->withheld && !lc->withheld->fault)
+		dma_loopback_complete_withheld(lc);
+
+	for (;;) {
+		desc = dma_loopback_take(lc);
+		if (!desc) {
+			dma_loopback_halt(lc, DMA_LOOPBACK_STATE_IDLE);
+			return false;
 		}
+
+		limit = dma_loopback_fault_limit(desc);
+		credit = dma_loopback_credit(lc);
+		/* What has not moved at all does not end without credit. */
+		if (desc->done >= limit && (desc->done || credit)) {
+			if (dma_loopback_arrive(lc, desc))
+				continue;
+
+			dma_loopback_halt(lc, DMA_LOOPBACK_STATE_HELD);
+			return false;
+		}
+		if (credit)
+			break;
+
+		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_WAITING);
+		return false;
 	}
 
-	desc = lc->active;
-	if (desc) {
-		vec = &desc->vecs[desc->vec];
-		*addr = vec->addr + desc->vec_done;
-		*len = vec->len - desc->vec_done;
-		if (dl->shape.max_seg_size)
-			*len = min(*len, dl->shape.max_seg_size -
-				   desc->vec_done % dl->shape.max_seg_size);
-	}
+	lc->state = DMA_LOOPBACK_STATE_RUNNING;
+	vec = &desc->vecs[desc->vec];
+	span->desc = desc;
+	span->addr = vec->addr + desc->vec_done;
+	span->len = min3(vec->len - desc->vec_done, limit - desc->done, credit);
+	if (desc->seg_size)
+		span->len = min(span->len, desc->seg_size -
+				desc->vec_done % desc->seg_size);
+	span->wrong = SIZE_MAX;
+	if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_WRONG_BYTES) &&
+	    desc->fault->bytes >= desc->done)
+		span->wrong = desc->fault->bytes - desc->done;
 
-	spin_unlock_irqrestore(&lc->vc.lock, flags);
-
-	return desc;
+	return true;
 }
 
-static void dma_loopback_advance_locked(struct dma_loopback_chan *lc,
-					struct dma_loopback_desc *desc,
-					size_t len)
+/**
+ * dma_loopback_advance() - Account for bytes that were moved
+ * @lc: channel
+ * @span: where they are, from dma_loopback_next()
+ * @len: number of bytes
+ *
+ * Does nothing if the transfer was terminated in the meantime.
+ */
+static void dma_loopback_advance(struct dma_loopback_chan *lc,
+				 const struct dma_loopback_span *span,
+				 size_t len)
 {
-	lockdep_assert_held(&lc->vc.lock);
+	struct dma_loopback_desc *desc = span->desc;
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	if (lc->active != desc)
+		return;
+
+	lc->counters.bytes += len;
+	if (!lc->credit_transfers)
+		lc->credit_bytes -= min_t(u64, lc->credit_bytes, len);
+	if (span->wrong < len && desc->fault) {
+		dma_loopback_fault_strike(lc, desc->fault, desc);
+		dma_loopback_fault_drop(desc);
+	}
 
 	desc->done += len;
 	desc->vec_done += len;
@@ -224,36 +327,18 @@ static void dma_loopback_advance_locked(struct dma_loopback_chan *lc,
 		desc->vec_done = 0;
 	}
 
-	if (desc->done < desc->len)
-		return;
-
-	if (dma_loopback_repeats(lc, desc)) {
-		desc->done = 0;
-		desc->vec = 0;
-		return;
-	}
-
-	lc->active = NULL;
-	vchan_cookie_complete(&desc->vd);
+	if (desc->done >= dma_loopback_fault_limit(desc) &&
+	    !dma_loopback_arrive(lc, desc))
+		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_HELD);
 }
 
-/**
- * dma_loopback_advance() - Account for bytes that were moved
- * @lc: channel
- * @desc: transfer they belong to, as returned by dma_loopback_next()
- * @len: number of bytes
- *
- * Does nothing if the transfer was terminated in the meantime.
- */
-static void dma_loopback_advance(struct dma_loopback_chan *lc,
-				 struct dma_loopback_desc *desc, size_t len)
+/* The channel has transfers, but has to wait for something. */
+static void dma_loopback_wait(struct dma_loopback_chan *lc)
 {
-	unsigned long flags;
+	guard(spinlock_irqsave)(&lc->vc.lock);
 
-	spin_lock_irqsave(&lc->vc.lock, flags);
-	if (lc->active == desc)
-		dma_loopback_advance_locked(lc, desc, len);
-	spin_unlock_irqrestore(&lc->vc.lock, flags);
+	if (lc->active)
+		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_WAITING);
 }
 
 /* Prep has checked that there is memory behind each address. */
@@ -308,8 +393,18 @@ static void dma_loopback_count(struct dma_loopback *dl, dma_addr_t dst,
 	dl->counter = pos;
 }
 
+static void dma_loopback_invert(struct dma_loopback *dl, dma_addr_t addr)
+{
+	size_t n = 1;
+	u8 *byte;
+
+	byte = dma_loopback_map(dl, addr, &n);
+	*byte = ~*byte;
+	kunmap_local(byte);
+}
+
 /**
- * dma_loopback_budget() - How many bytes the clock lets through now
+ * dma_loopback_budget() - How many bytes the rate clock lets through now
  * @dl: controller
  * @pace: pacing state of the channel
  * @rate: current rate, bytes per second
@@ -321,7 +416,7 @@ static size_t dma_loopback_budget(struct dma_loopback *dl,
 {
 	u64 due;
 
-	if (dl->shape.clock == DMA_LOOPBACK_CLOCK_FREE)
+	if (dl->shape.clock != DMA_LOOPBACK_CLOCK_RATE)
 		return DMA_LOOPBACK_BURST;
 
 	if (!pace->running || rate != pace->rate) {
@@ -349,89 +444,130 @@ static u64 dma_loopback_rate(struct dma_loopback *dl,
 }
 
 /**
- * enum dma_loopback_state - What the engine should do after a burst
+ * enum dma_loopback_outcome - What the engine should do after a burst
  *
  * In ascending order: of two channels, the greater one counts.
  *
- * @DMA_LOOPBACK_IDLE: nothing before the next issue_pending
+ * @DMA_LOOPBACK_IDLE: nothing until somebody wakes it
  * @DMA_LOOPBACK_WAIT: look again when the clock has advanced
  * @DMA_LOOPBACK_MORE: go on at once
  */
-enum dma_loopback_state {
+enum dma_loopback_outcome {
 	DMA_LOOPBACK_IDLE,
 	DMA_LOOPBACK_WAIT,
 	DMA_LOOPBACK_MORE,
 };
 
+/* After a burst that could not be: whether time alone helps */
+static enum dma_loopback_outcome
+dma_loopback_blocked(struct dma_loopback_chan *lc)
+{
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	return lc->active && dma_loopback_fault_ticks(lc->active) ?
+		DMA_LOOPBACK_WAIT : DMA_LOOPBACK_IDLE;
+}
+
 /* One burst of a channel that runs alone: TX to nowhere, or counter to RX. */
-static enum dma_loopback_state
+static enum dma_loopback_outcome
 dma_loopback_burst_alone(struct dma_loopback *dl, struct dma_loopback_chan *lc,
 			 struct dma_loopback_pace *pace)
 {
-	struct dma_loopback_desc *desc;
-	dma_addr_t addr;
+	struct dma_loopback_span span;
 	size_t len, budget;
 
-	desc = dma_loopback_next(lc, &addr, &len);
-	if (!desc) {
+	if (!dma_loopback_next(lc, &span)) {
 		pace->running = false;
-		return DMA_LOOPBACK_IDLE;
+		return dma_loopback_blocked(lc);
 	}
 
 	budget = dma_loopback_budget(dl, pace, dma_loopback_rate(dl, lc));
-	if (!budget)
+	if (!budget) {
+		dma_loopback_wait(lc);
 		return DMA_LOOPBACK_WAIT;
+	}
 
-	len = min(len, budget);
-	if (lc->dir == DMA_DEV_TO_MEM)
-		dma_loopback_count(dl, addr, len);
+	len = min(span.len, budget);
+	if (lc->dir == DMA_DEV_TO_MEM) {
+		dma_loopback_count(dl, span.addr, len);
+		if (span.wrong < len)
+			dma_loopback_invert(dl, span.addr + span.wrong);
+	}
 
 	pace->moved += len;
-	dma_loopback_advance(lc, desc, len);
+	dma_loopback_advance(lc, &span, len);
 
 	return DMA_LOOPBACK_MORE;
 }
 
 /* One burst from the oldest TX transfer to the oldest RX transfer. */
-static enum dma_loopback_state
+static enum dma_loopback_outcome
 dma_loopback_burst_pair(struct dma_loopback *dl)
 {
-	struct dma_loopback_desc *tx, *rx;
-	size_t tx_len, rx_len, len, budget;
-	dma_addr_t src, dst;
+	struct dma_loopback_span tx, rx;
+	bool sends, receives;
+	size_t len, budget;
 
-	tx = dma_loopback_next(&dl->tx, &src, &tx_len);
-	rx = dma_loopback_next(&dl->rx, &dst, &rx_len);
-	if (!tx || !rx) {
+	sends = dma_loopback_next(&dl->tx, &tx);
+	receives = dma_loopback_next(&dl->rx, &rx);
+	if (!sends || !receives) {
 		dl->tx_pace.running = false;
-		return DMA_LOOPBACK_IDLE;
+		if (sends)
+			dma_loopback_wait(&dl->tx);
+		if (receives)
+			dma_loopback_wait(&dl->rx);
+		return max(dma_loopback_blocked(&dl->tx),
+			   dma_loopback_blocked(&dl->rx));
 	}
 
 	budget = dma_loopback_budget(dl, &dl->tx_pace,
 				     min(dma_loopback_rate(dl, &dl->tx),
 					 dma_loopback_rate(dl, &dl->rx)));
-	if (!budget)
+	if (!budget) {
+		dma_loopback_wait(&dl->tx);
+		dma_loopback_wait(&dl->rx);
 		return DMA_LOOPBACK_WAIT;
+	}
 
-	len = min3(tx_len, rx_len, budget);
-	dma_loopback_copy(dl, dst, src, len);
+	len = min3(tx.len, rx.len, budget);
+	dma_loopback_copy(dl, rx.addr, tx.addr, len);
+	if (tx.wrong < len)
+		dma_loopback_invert(dl, rx.addr + tx.wrong);
+	if (rx.wrong < len)
+		dma_loopback_invert(dl, rx.addr + rx.wrong);
 
 	dl->tx_pace.moved += len;
-	dma_loopback_advance(&dl->tx, tx, len);
-	dma_loopback_advance(&dl->rx, rx, len);
+	dma_loopback_advance(&dl->tx, &tx, len);
+	dma_loopback_advance(&dl->rx, &rx, len);
 
 	return DMA_LOOPBACK_MORE;
+}
+
+/* What was terminated, and for good; but the controller does not know that. */
+static void dma_loopback_complete_stray(struct dma_loopback_chan *lc)
+{
+	struct virt_dma_desc *vd, *next;
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	list_for_each_entry_safe(vd, next, &lc->stray, node) {
+		list_del(&vd->node);
+		dma_loopback_complete(lc, to_dma_loopback_desc(vd));
+	}
 }
 
 static void dma_loopback_work(struct work_struct *work)
 {
 	struct dma_loopback *dl =
 		container_of(work, struct dma_loopback, work.work);
-	enum dma_loopback_state tx, rx;
+	enum dma_loopback_outcome tx, rx;
 
 	do {
 		tx = DMA_LOOPBACK_IDLE;
 		rx = DMA_LOOPBACK_IDLE;
+
+		dma_loopback_complete_stray(&dl->tx);
+		dma_loopback_complete_stray(&dl->rx);
 
 		scoped_guard(mutex, &dl->burst_lock) {
 			if (dl->shape.discard)
@@ -459,6 +595,17 @@ static void dma_loopback_work(struct work_struct *work)
 }
 
 /**
+ * dma_loopback_kick() - Have the engine look at its channels
+ * @dl: controller
+ *
+ * Does not sleep. To be called when something may have changed for the engine.
+ */
+void dma_loopback_kick(struct dma_loopback *dl)
+{
+	mod_delayed_work(dl->wq, &dl->work, 0);
+}
+
+/**
  * dma_loopback_prep() - Allocate a transfer and check what can be checked
  * @lc: channel
  * @nvecs: number of vectors the caller will fill in
@@ -474,15 +621,22 @@ dma_loopback_prep(struct dma_loopback_chan *lc, size_t nvecs,
 		  enum dma_transfer_direction dir)
 {
 	struct dma_loopback_desc *desc;
+	u64 number;
 
 	if (dir != lc->dir || !nvecs)
 		return NULL;
 
-	desc = kzalloc(struct_size(desc, vecs, nvecs),
-		       GFP_NOWAIT);
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		number = ++lc->counters.prepared;
+		if (dma_loopback_fault_prep(lc, number))
+			return NULL;
+	}
+
+	desc = kzalloc(struct_size(desc, vecs, nvecs), GFP_NOWAIT);
 	if (!desc)
 		return NULL;
 
+	desc->number = number;
 	desc->nvecs = nvecs;
 
 	return desc;
@@ -498,14 +652,80 @@ static bool dma_loopback_reachable(struct dma_loopback *dl,
 	       pfn_valid(PHYS_PFN(phys + vec->len - 1));
 }
 
+static void dma_loopback_free_desc(struct dma_loopback_chan *lc,
+				   struct dma_loopback_desc *desc)
+{
+	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+		dma_loopback_fault_drop(desc);
+	kfree(desc);
+}
+
+static void dma_loopback_desc_free(struct virt_dma_desc *vd)
+{
+	dma_loopback_free_desc(to_dma_loopback_chan(vd->tx.chan),
+			       to_dma_loopback_desc(vd));
+}
+
+/* One hardware segment for vectors that touch */
+static void dma_loopback_coalesce(struct dma_loopback_desc *desc)
+{
+	struct dma_vec *last = desc->vecs;
+	size_t i;
+
+	for (i = 1; i < desc->nvecs; i++) {
+		const struct dma_vec *vec = &desc->vecs[i];
+
+		if (vec->addr == last->addr + last->len)
+			last->len += vec->len;
+		else
+			*++last = *vec;
+	}
+
+	desc->nvecs = last - desc->vecs + 1;
+}
+
+static dma_cookie_t dma_loopback_tx_submit(struct dma_async_tx_descriptor *tx)
+{
+	struct virt_dma_desc *vd = container_of(tx, struct virt_dma_desc, tx);
+	struct dma_loopback_chan *lc = to_dma_loopback_chan(tx->chan);
+	struct dma_loopback_desc *desc = to_dma_loopback_desc(vd);
+	dma_cookie_t cookie;
+	int ret;
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	ret = dma_loopback_fault_submit(lc, desc);
+	if (ret)
+		return ret;
+
+	cookie = dma_cookie_assign(tx);
+	list_move_tail(&vd->node, &lc->vc.desc_submitted);
+	lc->counters.submitted++;
+	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_SUBMITTED, desc, NULL);
+
+	return cookie;
+}
+
 /* Hand a transfer with its vectors filled in to virt-dma, or refuse it. */
 static struct dma_async_tx_descriptor *
 dma_loopback_prep_done(struct dma_loopback_chan *lc,
 		       struct dma_loopback_desc *desc, unsigned long flags)
 {
-	struct dma_loopback *dl = to_dma_loopback(lc->vc.chan.device);
+	struct dma_loopback *dl = dma_loopback_of(lc);
 	const struct dma_loopback_pdata *shape = &dl->shape;
-	size_t i, segs = 0;
+	struct dma_async_tx_descriptor *tx;
+	bool coalesce = false;
+	size_t i;
+
+	desc->seg_size = shape->max_seg_size;
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		dma_loopback_fault_bind(lc, desc);
+		if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_SPLIT))
+			desc->seg_size = desc->fault->bytes;
+		if (dma_loopback_fault_is(desc,
+					  DMA_LOOPBACK_FAULT_KIND_COALESCE))
+			coalesce = true;
+	}
 
 	for (i = 0; i < desc->nvecs; i++) {
 		const struct dma_vec *vec = &desc->vecs[i];
@@ -514,19 +734,24 @@ dma_loopback_prep_done(struct dma_loopback_chan *lc,
 		    !IS_ALIGNED(vec->addr | vec->len, shape->align) ||
 		    check_add_overflow(desc->len, vec->len, &desc->len))
 			goto refuse;
-
-		segs++;
-		if (shape->max_seg_size)
-			segs += (vec->len - 1) / shape->max_seg_size;
 	}
 
-	if (shape->max_segs && segs > shape->max_segs)
+	if (coalesce)
+		dma_loopback_coalesce(desc);
+	desc->segs = desc->nvecs;
+	for (i = 0; desc->seg_size && i < desc->nvecs; i++)
+		desc->segs += (desc->vecs[i].len - 1) / desc->seg_size;
+
+	if (shape->max_segs && desc->segs > shape->max_segs)
 		goto refuse;
 
-	return vchan_tx_prep(&lc->vc, &desc->vd, flags);
+	tx = vchan_tx_prep(&lc->vc, &desc->vd, flags);
+	tx->tx_submit = dma_loopback_tx_submit;
+
+	return tx;
 
 refuse:
-	kfree(desc);
+	dma_loopback_free_desc(lc, desc);
 
 	return NULL;
 }
@@ -572,11 +797,6 @@ dma_loopback_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl,
 	return dma_loopback_prep_done(lc, desc, flags);
 }
 
-static void dma_loopback_desc_free(struct virt_dma_desc *vd)
-{
-	kfree(to_dma_loopback_desc(vd));
-}
-
 static int dma_loopback_config(struct dma_chan *chan,
 			       struct dma_slave_config *config)
 {
@@ -595,16 +815,18 @@ static int dma_loopback_config(struct dma_chan *chan,
 static void dma_loopback_issue_pending(struct dma_chan *chan)
 {
 	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
-	struct dma_loopback *dl = to_dma_loopback(chan->device);
-	unsigned long flags;
+	struct virt_dma_desc *vd;
 	bool issued;
 
-	spin_lock_irqsave(&lc->vc.lock, flags);
-	issued = vchan_issue_pending(&lc->vc);
-	spin_unlock_irqrestore(&lc->vc.lock, flags);
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		list_for_each_entry(vd, &lc->vc.desc_submitted, node)
+			dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_ISSUED,
+					   to_dma_loopback_desc(vd), NULL);
+		issued = vchan_issue_pending(&lc->vc);
+	}
 
 	if (issued)
-		mod_delayed_work(dl->wq, &dl->work, 0);
+		dma_loopback_kick(to_dma_loopback(chan->device));
 }
 
 static enum dma_status dma_loopback_tx_status(struct dma_chan *chan,
@@ -643,26 +865,71 @@ out:
 	return status;
 }
 
+/* Take a transfer that is on no list any more off the channel. */
+static void dma_loopback_terminate(struct dma_loopback_chan *lc,
+				   struct dma_loopback_desc *desc)
+{
+	const struct dma_loopback_fault *fault = desc->fault;
+	struct list_head *list = &lc->vc.desc_terminated;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (fault && fault->state == DMA_LOOPBACK_FAULT_STATE_ACTIVE) {
+		switch (fault->kind) {
+		case DMA_LOOPBACK_FAULT_KIND_BEFORE_TERMINATE:
+			dma_loopback_complete(lc, desc);
+			return;
+		case DMA_LOOPBACK_FAULT_KIND_AFTER_TERMINATE:
+			list = &lc->late;
+			break;
+		case DMA_LOOPBACK_FAULT_KIND_AFTER_SYNCHRONIZE:
+			list = &lc->stray;
+			break;
+		default:
+			break;
+		}
+	}
+
+	lc->counters.terminated++;
+	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_TERMINATED, desc, NULL);
+	dma_loopback_fault_drop(desc);
+	list_add_tail(&desc->vd.node, list);
+}
+
+static void dma_loopback_terminate_list(struct dma_loopback_chan *lc,
+					struct list_head *list)
+{
+	struct virt_dma_desc *vd, *next;
+
+	list_for_each_entry_safe(vd, next, list, node) {
+		list_del(&vd->node);
+		dma_loopback_terminate(lc, to_dma_loopback_desc(vd));
+	}
+}
+
 static int dma_loopback_terminate_all(struct dma_chan *chan)
 {
 	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
-	unsigned long flags;
 
-	spin_lock_irqsave(&lc->vc.lock, flags);
+	guard(spinlock_irqsave)(&lc->vc.lock);
 
 	/*
 	 * The engine may be in the middle of a copy from or to the active
 	 * transfer: nothing is freed before device_synchronize().  Transfers
 	 * that are complete stay so, their callbacks are not taken back.
 	 */
-	list_splice_tail_init(&lc->vc.desc_submitted, &lc->vc.desc_terminated);
-	list_splice_tail_init(&lc->vc.desc_issued, &lc->vc.desc_terminated);
-	if (lc->active) {
-		vchan_terminate_vdesc(&lc->active->vd);
-		lc->active = NULL;
-	}
+	if (lc->withheld)
+		dma_loopback_terminate(lc, lc->withheld);
+	if (lc->active)
+		dma_loopback_terminate(lc, lc->active);
+	lc->withheld = NULL;
+	lc->active = NULL;
+	dma_loopback_terminate_list(lc, &lc->vc.desc_issued);
+	dma_loopback_terminate_list(lc, &lc->vc.desc_submitted);
 
-	spin_unlock_irqrestore(&lc->vc.lock, flags);
+	lc->credit_transfers = 0;
+	lc->credit_bytes = 0;
+	lc->state = DMA_LOOPBACK_STATE_IDLE;
 
 	return 0;
 }
@@ -671,6 +938,7 @@ static void dma_loopback_synchronize(struct dma_chan *chan)
 {
 	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
 	struct dma_loopback *dl = to_dma_loopback(chan->device);
+	struct virt_dma_desc *vd, *next;
 
 	/*
 	 * Wait for the burst that may be using a terminated transfer, and for
@@ -679,14 +947,47 @@ static void dma_loopback_synchronize(struct dma_chan *chan)
 	mutex_lock(&dl->burst_lock);
 	mutex_unlock(&dl->burst_lock);
 
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		list_for_each_entry_safe(vd, next, &lc->late, node) {
+			list_del(&vd->node);
+			dma_loopback_complete(lc, to_dma_loopback_desc(vd));
+		}
+	}
+
 	vchan_synchronize(&lc->vc);
+
+	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_SYNCHRONIZED,
+				   NULL, NULL);
+
+	/* There may be strays. */
+	dma_loopback_kick(dl);
 }
 
 static void dma_loopback_free_chan_resources(struct dma_chan *chan)
 {
+	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
+
 	dma_loopback_terminate_all(chan);
+	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+		list_splice_tail_init(&lc->stray, &lc->vc.desc_terminated);
 	dma_loopback_synchronize(chan);
-	vchan_free_chan_resources(&to_dma_loopback_chan(chan)->vc);
+	vchan_free_chan_resources(&lc->vc);
+}
+
+/**
+ * dma_loopback_queued() - How many transfers have been submitted and not ended
+ * @lc: channel, vc.lock must be held
+ *
+ * Return: their number.
+ */
+u32 dma_loopback_queued(struct dma_loopback_chan *lc)
+{
+	lockdep_assert_held(&lc->vc.lock);
+
+	return !!lc->active + !!lc->withheld +
+	       list_count_nodes(&lc->vc.desc_submitted) +
+	       list_count_nodes(&lc->vc.desc_issued);
 }
 
 static bool dma_loopback_filter(struct dma_chan *chan, void *param)
@@ -700,6 +1001,9 @@ static void dma_loopback_chan_init(struct dma_loopback *dl,
 {
 	lc->dir = dir;
 	lc->vc.desc_free = dma_loopback_desc_free;
+	INIT_LIST_HEAD(&lc->late);
+	INIT_LIST_HEAD(&lc->stray);
+	INIT_LIST_HEAD(&lc->faults);
 	vchan_init(&lc->vc, &dl->ddev);
 }
 
@@ -709,6 +1013,7 @@ static void dma_loopback_free(struct dma_loopback *dl)
 		return;
 
 	mutex_destroy(&dl->burst_lock);
+	kfree(dl->shape.name);
 	kfree(dl->shape.consumer);
 	kfree(dl);
 }
@@ -761,8 +1066,11 @@ static int dma_loopback_probe(struct platform_device *pdev)
 	mutex_init(&dl->burst_lock);
 	dl->shape = *pdata;
 	dl->shape.consumer = kstrdup(pdata->consumer, GFP_KERNEL);
-	if (!dl->shape.consumer)
+	dl->shape.name = kstrndup(pdata->name ?: dev_name(dev),
+				  DMA_LOOPBACK_NAME_LEN, GFP_KERNEL);
+	if (!dl->shape.consumer || !dl->shape.name)
 		return -ENOMEM;
+	dl->instance = pdev->id;
 	INIT_DELAYED_WORK(&dl->work, dma_loopback_work);
 
 	ddev = &dl->ddev;
@@ -816,6 +1124,8 @@ static int dma_loopback_probe(struct platform_device *pdev)
 		return dev_err_probe(dev, ret, "cannot register with dmaengine\n");
 	}
 
+	dma_loopback_fault_init(dl);
+	dma_loopback_nl_add(dl);
 	platform_set_drvdata(pdev, no_free_ptr(dl));
 
 	return 0;
@@ -824,6 +1134,9 @@ static int dma_loopback_probe(struct platform_device *pdev)
 static void dma_loopback_remove(struct platform_device *pdev)
 {
 	struct dma_loopback *dl = platform_get_drvdata(pdev);
+
+	dma_loopback_nl_del(dl);
+	dl->shape.link->start = NULL;
 
 	/* May free dl, by dma_loopback_release(). */
 	dma_async_device_unregister(&dl->ddev);
@@ -838,7 +1151,41 @@ static struct platform_driver dma_loopback_driver = {
 	.probe = dma_loopback_probe,
 	.remove = dma_loopback_remove,
 };
-module_platform_driver(dma_loopback_driver);
+
+static int __init dma_loopback_init(void)
+{
+	int ret;
+
+	ret = dma_loopback_event_init();
+	if (ret)
+		return ret;
+
+	ret = dma_loopback_nl_init();
+	if (ret)
+		goto err_event;
+
+	ret = platform_driver_register(&dma_loopback_driver);
+	if (ret)
+		goto err_nl;
+
+	return 0;
+
+err_nl:
+	dma_loopback_nl_exit();
+err_event:
+	dma_loopback_event_exit();
+
+	return ret;
+}
+module_init(dma_loopback_init);
+
+static void __exit dma_loopback_exit(void)
+{
+	platform_driver_unregister(&dma_loopback_driver);
+	dma_loopback_nl_exit();
+	dma_loopback_event_exit();
+}
+module_exit(dma_loopback_exit);
 
 MODULE_DESCRIPTION("Loopback DMA controller for tests");
 MODULE_LICENSE("GPL");

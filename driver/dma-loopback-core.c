@@ -1085,8 +1085,9 @@ static int dma_loopback_probe(struct platform_device *pdev)
 	ddev->src_addr_widths = DMA_LOOPBACK_WIDTHS & ~(BIT(pdata->align) - 1);
 	ddev->dst_addr_widths = ddev->src_addr_widths;
 	ddev->residue_granularity = DMA_RESIDUE_GRANULARITY_BURST;
-	ddev->device_prep_peripheral_dma_vec =
-		dma_loopback_prep_peripheral_dma_vec;
+	if (!pdata->no_vectors)
+		ddev->device_prep_peripheral_dma_vec =
+			dma_loopback_prep_peripheral_dma_vec;
 	ddev->device_prep_slave_sg = dma_loopback_prep_slave_sg;
 	ddev->device_config = dma_loopback_config;
 	ddev->device_issue_pending = dma_loopback_issue_pending;

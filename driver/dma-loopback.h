@@ -62,6 +62,7 @@ struct dma_loopback_link {
  *	longer vectors are split
  * @max_segs: most hardware segments of one transfer, after splitting, 0: no
  *	limit; transfers that need more are refused
+ * @no_vectors: there is no device_prep_peripheral_dma_vec()
  */
 struct dma_loopback_pdata {
 	const char *name;
@@ -73,6 +74,7 @@ struct dma_loopback_pdata {
 	u32 align;
 	u32 max_seg_size;
 	u32 max_segs;
+	bool no_vectors;
 };
 
 #endif /* _DMA_LOOPBACK_H */

@@ -261,6 +261,7 @@ static struct platform_driver iio_loopback_driver = {
  * @clock: index into iio_loopback_clocks[]
  * @source: index into iio_loopback_sources[]
  * @sink: index into iio_loopback_sinks[]
+ * @vectors: the DMA controller takes vectors
  * @dma: what the DMA controller is to look like
  * @iio: what the IIO devices are to look like
  * @link: pacing signals between the two
@@ -274,6 +275,7 @@ struct iio_loopback_instance {
 	u32 clock;
 	u32 source;
 	u32 sink;
+	u32 vectors;
 	struct dma_loopback_pdata dma;
 	struct iio_loopback_pdata iio;
 	struct dma_loopback_link link;
@@ -349,6 +351,7 @@ static int iio_loopback_activate(struct iio_loopback_instance *inst)
 	inst->dma.clock = inst->clock;
 	inst->dma.counter = inst->source;
 	inst->dma.discard = inst->sink;
+	inst->dma.no_vectors = !inst->vectors;
 	ret = platform_device_add_data(dma_pdev, &inst->dma, sizeof(inst->dma));
 	if (ret)
 		goto err_put;
@@ -585,6 +588,13 @@ static const struct iio_loopback_param iio_loopback_max_segs_param = {
 
 IIO_LOOPBACK_ATTR(max_segs);
 
+static const struct iio_loopback_param iio_loopback_vectors_param = {
+	.offset = offsetof(struct iio_loopback_instance, vectors),
+	.max = 1,
+};
+
+IIO_LOOPBACK_ATTR(vectors);
+
 static ssize_t iio_loopback_show_dev_name(struct iio_loopback_instance *inst,
 					  struct platform_device **pdev,
 					  char *page)
@@ -661,6 +671,7 @@ static struct configfs_attribute *iio_loopback_attrs[] = {
 	&iio_loopback_attr_length_align,
 	&iio_loopback_attr_max_seg_size,
 	&iio_loopback_attr_max_segs,
+	&iio_loopback_attr_vectors,
 	&iio_loopback_attr_live,
 	&iio_loopback_attr_dev_name,
 	&iio_loopback_attr_dma_dev_name,
@@ -703,6 +714,7 @@ iio_loopback_make_item(struct config_group *group, const char *name)
 	inst->iio.channels = 1;
 	inst->iio.storagebits = 16;
 	inst->iio.realbits = 16;
+	inst->vectors = 1;
 	inst->dma.align = 4;
 	config_item_init_type_name(&inst->item, name, &iio_loopback_item_type);
 

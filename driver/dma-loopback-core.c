@@ -1157,24 +1157,24 @@ static int __init dma_loopback_init(void)
 {
 	int ret;
 
-	ret = dma_loopback_event_init();
+	ret = dma_loopback_nl_init();
 	if (ret)
 		return ret;
 
-	ret = dma_loopback_nl_init();
-	if (ret)
-		goto err_event;
-
-	ret = platform_driver_register(&dma_loopback_driver);
+	ret = dma_loopback_event_init();
 	if (ret)
 		goto err_nl;
 
+	ret = platform_driver_register(&dma_loopback_driver);
+	if (ret)
+		goto err_event;
+
 	return 0;
 
-err_nl:
-	dma_loopback_nl_exit();
 err_event:
 	dma_loopback_event_exit();
+err_nl:
+	dma_loopback_nl_exit();
 
 	return ret;
 }
@@ -1183,8 +1183,8 @@ module_init(dma_loopback_init);
 static void __exit dma_loopback_exit(void)
 {
 	platform_driver_unregister(&dma_loopback_driver);
-	dma_loopback_nl_exit();
 	dma_loopback_event_exit();
+	dma_loopback_nl_exit();
 }
 module_exit(dma_loopback_exit);
 

@@ -259,9 +259,12 @@ int dma_loopback_event_init(void)
 }
 
 /**
- * dma_loopback_event_exit() - Nothing will happen any more
+ * dma_loopback_event_exit() - To be called when nothing can happen any more
+ *
+ * The netlink family must still be there.
  */
 void dma_loopback_event_exit(void)
 {
+	cancel_work_sync(&dma_loopback_events.work);
 	kvfree(dma_loopback_events.ring);
 }

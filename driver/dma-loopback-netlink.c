@@ -22,19 +22,32 @@
 /* Protects the list, and what is on it from leaving. */
 static DEFINE_MUTEX(dma_loopback_mutex);
 static LIST_HEAD(dma_loopback_controllers);
+/* Changes with the list, never 0 */
+static unsigned int dma_loopback_generation = 1;
+
+static void dma_loopback_nl_changed(void)
+{
+	lockdep_assert_held(&dma_loopback_mutex);
+
+	if (!++dma_loopback_generation)
+		dma_loopback_generation = 1;
+}
 
 void dma_loopback_nl_add(struct dma_loopback *dl)
 {
 	guard(mutex)(&dma_loopback_mutex);
 
 	list_add_tail(&dl->node, &dma_loopback_controllers);
+	dma_loopback_nl_changed();
 }
 
 /* Nobody can control @dl any more, and all its faults are gone. */
 void dma_loopback_nl_del(struct dma_loopback *dl)
 {
-	scoped_guard(mutex, &dma_loopback_mutex)
+	scoped_guard(mutex, &dma_loopback_mutex) {
 		list_del(&dl->node);
+		dma_loopback_nl_changed();
+	}
 
 	dma_loopback_fault_del(&dl->tx, 0);
 	dma_loopback_fault_del(&dl->rx, 0);
@@ -127,19 +140,24 @@ static int dma_loopback_nl_dump(struct sk_buff *skb,
 	const struct genl_info *info = genl_info_dump(cb);
 	struct dma_loopback *dl;
 	unsigned int n = 0;
+	void *msg;
 	int ret;
 
 	BUILD_BUG_ON(sizeof(*pos) > sizeof(cb->ctx));
 
 	guard(mutex)(&dma_loopback_mutex);
 
+	cb->seq = dma_loopback_generation;
 	list_for_each_entry(dl, &dma_loopback_controllers, node) {
 		if (n++ < pos->instances)
 			continue;
 
 		for (; pos->channels < 2; pos->channels++) {
+			msg = skb_tail_pointer(skb);
 			ret = put(skb, info, pos->channels ? &dl->rx : &dl->tx,
 				  pos);
+			if (skb_tail_pointer(skb) != msg)
+				nl_dump_check_consistent(cb, msg);
 			if (ret)
 				return ret;
 			pos->fault = 0;

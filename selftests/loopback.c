@@ -9,62 +9,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/conformance.h"
 #include "lib/file.h"
+#include "lib/instance.h"
 
-#define CONFIGFS	"/sys/kernel/config/iio-loopback"
 #define DRIVERS		"/sys/bus/platform/drivers"
-
-static int attr_set(const char *instance, const char *attr, const char *val)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), CONFIGFS "/%s/%s", instance, attr);
-
-	return write_file(path, val);
-}
-
-/* Return: the value, in a buffer that the next call uses again. */
-static const char *attr_get(const char *instance, const char *attr)
-{
-	static char val[64];
-	char path[128];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), CONFIGFS "/%s/%s", instance, attr);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return "cannot be opened";
-
-	n = read(fd, val, sizeof(val) - 1);
-	close(fd);
-	val[n < 0 ? 0 : n] = '\0';
-	val[strcspn(val, "\n")] = '\0';
-
-	return val;
-}
-
-static int instance_add(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), CONFIGFS "/%s", name);
-
-	return mkdir(path, 0755) ? -errno : 0;
-}
-
-static int instance_remove(const char *name)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), CONFIGFS "/%s", name);
-
-	return rmdir(path) ? -errno : 0;
-}
 
 /* Bind or unbind ("bind", "unbind") one half of an instance. */
 static int rebind(const char *action, const char *driver, const char *device)
@@ -97,8 +48,7 @@ static bool attached_anywhere(const char *device)
 #define NAME	"selftest"
 
 FIXTURE(loopback) {
-	struct iio_dut out_dut;
-	struct iio_dut in_dut;
+	struct instance inst;
 	struct iio_buf out;
 	struct iio_buf in;
 	struct dmabuf tx;
@@ -130,8 +80,8 @@ FIXTURE_TEARDOWN(loopback)
 static void wait_for_ends(struct __test_metadata *_metadata,
 			  FIXTURE_DATA(loopback) *self)
 {
-	ASSERT_TRUE(wait_until(!iio_dut_lookup(&self->out_dut, NAME "-out")));
-	ASSERT_TRUE(wait_until(!iio_dut_lookup(&self->in_dut, NAME "-in")));
+	ASSERT_TRUE(wait_until(!iio_dut_lookup(&self->inst.out, NAME "-out")));
+	ASSERT_TRUE(wait_until(!iio_dut_lookup(&self->inst.in, NAME "-in")));
 }
 
 /* Make the instance live and open both ends, with one DMABUF attached each. */
@@ -140,11 +90,9 @@ static void go_live(struct __test_metadata *_metadata,
 {
 	const struct exporter *e = exporter_default();
 
-	ASSERT_OK(attr_set(NAME, "live", "1"));
-	ASSERT_OK(iio_dut_lookup(&self->out_dut, NAME "-out"));
-	ASSERT_OK(iio_dut_lookup(&self->in_dut, NAME "-in"));
-	ASSERT_OK(iio_buf_open(&self->out, &self->out_dut));
-	ASSERT_OK(iio_buf_open(&self->in, &self->in_dut));
+	ASSERT_OK(instance_live(&self->inst, NAME));
+	ASSERT_OK(iio_buf_open(&self->out, &self->inst.out));
+	ASSERT_OK(iio_buf_open(&self->in, &self->inst.in));
 	ASSERT_OK(dmabuf_alloc(&self->tx, e, size));
 	ASSERT_OK(dmabuf_alloc(&self->rx, e, size));
 	ASSERT_OK(iio_attach(self->out.fd, self->tx.fd));
@@ -154,8 +102,8 @@ static void go_live(struct __test_metadata *_metadata,
 static void enable_both(struct __test_metadata *_metadata,
 			FIXTURE_DATA(loopback) *self)
 {
-	ASSERT_OK(iio_enable(&self->in_dut));
-	ASSERT_OK(iio_enable(&self->out_dut));
+	ASSERT_OK(iio_enable(&self->inst.in));
+	ASSERT_OK(iio_enable(&self->inst.out));
 }
 
 /* One transfer of @len bytes from end to end. */
@@ -207,12 +155,12 @@ TEST_F(loopback, attributes_refuse_what_is_out_of_range)
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		snprintf(before, sizeof(before), "%s",
-			 attr_get(NAME, bad[i].attr));
-		EXPECT_ERRNO(attr_set(NAME, bad[i].attr, bad[i].val),
+			 instance_get(NAME, bad[i].attr));
+		EXPECT_ERRNO(instance_set(NAME, bad[i].attr, bad[i].val),
 			     bad[i].err) {
 			TH_LOG("%s = %s", bad[i].attr, bad[i].val);
 		}
-		EXPECT_STREQ(before, attr_get(NAME, bad[i].attr));
+		EXPECT_STREQ(before, instance_get(NAME, bad[i].attr));
 	}
 }
 
@@ -225,62 +173,62 @@ TEST_F(loopback, attributes_are_locked_while_live)
 	char val[64];
 	size_t i;
 
-	ASSERT_OK(attr_set(NAME, "live", "1"));
+	ASSERT_OK(instance_set(NAME, "live", "1"));
 	for (i = 0; i < ARRAY_SIZE(attrs); i++) {
-		snprintf(val, sizeof(val), "%s", attr_get(NAME, attrs[i]));
-		EXPECT_ERRNO(attr_set(NAME, attrs[i], val), EBUSY) {
+		snprintf(val, sizeof(val), "%s", instance_get(NAME, attrs[i]));
+		EXPECT_ERRNO(instance_set(NAME, attrs[i], val), EBUSY) {
 			TH_LOG("%s", attrs[i]);
 		}
 	}
-	EXPECT_ERRNO(attr_set(NAME, "live", "1"), EPERM);
+	EXPECT_ERRNO(instance_set(NAME, "live", "1"), EPERM);
 
-	ASSERT_OK(attr_set(NAME, "live", "0"));
-	EXPECT_OK(attr_set(NAME, "channels", "3"));
-	EXPECT_ERRNO(attr_set(NAME, "live", "0"), EPERM);
+	ASSERT_OK(instance_set(NAME, "live", "0"));
+	EXPECT_OK(instance_set(NAME, "channels", "3"));
+	EXPECT_ERRNO(instance_set(NAME, "live", "0"), EPERM);
 }
 
 TEST_F(loopback, failing_to_go_live_is_reported)
 {
-	ASSERT_OK(attr_set(NAME, "storagebits", "16"));
-	ASSERT_OK(attr_set(NAME, "realbits", "24"));
-	EXPECT_ERRNO(attr_set(NAME, "live", "1"), EINVAL);
-	EXPECT_STREQ("0", attr_get(NAME, "live"));
+	ASSERT_OK(instance_set(NAME, "storagebits", "16"));
+	ASSERT_OK(instance_set(NAME, "realbits", "24"));
+	EXPECT_ERRNO(instance_set(NAME, "live", "1"), EINVAL);
+	EXPECT_STREQ("0", instance_get(NAME, "live"));
 
 	/* Nobody binds a driver: the devices cannot work. */
-	ASSERT_OK(attr_set(NAME, "realbits", "16"));
+	ASSERT_OK(instance_set(NAME, "realbits", "16"));
 	ASSERT_OK(write_file("/sys/bus/platform/drivers_autoprobe", "0"));
-	EXPECT_ERRNO(attr_set(NAME, "live", "1"), ENXIO);
+	EXPECT_ERRNO(instance_set(NAME, "live", "1"), ENXIO);
 	ASSERT_OK(write_file("/sys/bus/platform/drivers_autoprobe", "1"));
-	EXPECT_STREQ("0", attr_get(NAME, "live"));
-	EXPECT_STREQ("n/a", attr_get(NAME, "dev_name"));
+	EXPECT_STREQ("0", instance_get(NAME, "live"));
+	EXPECT_STREQ("n/a", instance_get(NAME, "dev_name"));
 
-	EXPECT_OK(attr_set(NAME, "live", "1"));
+	EXPECT_OK(instance_set(NAME, "live", "1"));
 }
 
 TEST_F(loopback, shape_is_what_iio_shows)
 {
 	char type[32];
 
-	ASSERT_OK(attr_set(NAME, "channels", "16"));
-	ASSERT_OK(attr_set(NAME, "storagebits", "32"));
-	ASSERT_OK(attr_set(NAME, "realbits", "24"));
-	ASSERT_OK(attr_set(NAME, "length_align", "16"));
+	ASSERT_OK(instance_set(NAME, "channels", "16"));
+	ASSERT_OK(instance_set(NAME, "storagebits", "32"));
+	ASSERT_OK(instance_set(NAME, "realbits", "24"));
+	ASSERT_OK(instance_set(NAME, "length_align", "16"));
 	go_live(_metadata, self, page_size());
 
-	EXPECT_EQ(16, self->in_dut.align);
-	EXPECT_EQ(16, self->out_dut.align);
-	ASSERT_OK(iio_buf_attr_read(&self->in_dut, "in_voltage15_type", type,
+	EXPECT_EQ(16, self->inst.in.align);
+	EXPECT_EQ(16, self->inst.out.align);
+	ASSERT_OK(iio_buf_attr_read(&self->inst.in, "in_voltage15_type", type,
 				    sizeof(type)));
 	EXPECT_NE(NULL, strstr(type, ":s24/32>>0"));
-	EXPECT_ERRNO(iio_buf_attr_read(&self->in_dut, "in_voltage16_type", type,
-				       sizeof(type)), ENOENT);
+	EXPECT_ERRNO(iio_buf_attr_read(&self->inst.in, "in_voltage16_type",
+				       type, sizeof(type)), ENOENT);
 }
 
 TEST_F(loopback, splits_long_segments)
 {
 	const size_t len = (1 << 19) + 4;
 
-	ASSERT_OK(attr_set(NAME, "max_seg_size", "4096"));
+	ASSERT_OK(instance_set(NAME, "max_seg_size", "4096"));
 	go_live(_metadata, self, len);
 	enable_both(_metadata, self);
 	round_trip(_metadata, self, len);
@@ -295,7 +243,7 @@ static int refused_status(struct __test_metadata *_metadata,
 	ASSERT_OK(iio_enqueue(self->in.fd, self->rx.fd, len));
 	sync = dmabuf_export(self->rx.fd, DMA_BUF_SYNC_RW);
 	ASSERT_LE(0, sync);
-	ASSERT_OK(iio_enable(&self->in_dut));
+	ASSERT_OK(iio_enable(&self->inst.in));
 	status = sync_file_wait(sync);
 	close(sync);
 
@@ -304,16 +252,16 @@ static int refused_status(struct __test_metadata *_metadata,
 
 TEST_F(loopback, refuses_too_many_segments)
 {
-	ASSERT_OK(attr_set(NAME, "max_seg_size", "4096"));
-	ASSERT_OK(attr_set(NAME, "max_segs", "4"));
+	ASSERT_OK(instance_set(NAME, "max_seg_size", "4096"));
+	ASSERT_OK(instance_set(NAME, "max_segs", "4"));
 	go_live(_metadata, self, 8 * page_size());
 	EXPECT_ERRNO(refused_status(_metadata, self, 4 * 4096 + 4), ENOMEM);
 }
 
 TEST_F(loopback, takes_as_many_segments_as_it_says)
 {
-	ASSERT_OK(attr_set(NAME, "max_seg_size", "4096"));
-	ASSERT_OK(attr_set(NAME, "max_segs", "4"));
+	ASSERT_OK(instance_set(NAME, "max_seg_size", "4096"));
+	ASSERT_OK(instance_set(NAME, "max_segs", "4"));
 	go_live(_metadata, self, 8 * page_size());
 	enable_both(_metadata, self);
 	round_trip(_metadata, self, 4 * 4096);
@@ -321,7 +269,7 @@ TEST_F(loopback, takes_as_many_segments_as_it_says)
 
 TEST_F(loopback, refuses_unaligned_length)
 {
-	ASSERT_OK(attr_set(NAME, "length_align", "8"));
+	ASSERT_OK(instance_set(NAME, "length_align", "8"));
 	go_live(_metadata, self, page_size());
 	EXPECT_ERRNO(refused_status(_metadata, self, page_size() - 4), ENOMEM);
 }
@@ -331,9 +279,9 @@ TEST_F(loopback, counter_goes_on_from_transfer_to_transfer)
 	uint32_t next, word;
 	size_t i, round;
 
-	ASSERT_OK(attr_set(NAME, "source", "counter"));
+	ASSERT_OK(instance_set(NAME, "source", "counter"));
 	go_live(_metadata, self, page_size());
-	ASSERT_OK(iio_enable(&self->in_dut));
+	ASSERT_OK(iio_enable(&self->inst.in));
 	for (round = 0; round < 3; round++) {
 		ASSERT_OK(iio_enqueue(self->in.fd, self->rx.fd,
 				      self->rx.size));
@@ -357,27 +305,27 @@ TEST_F(loopback, sampling_frequency_paces_the_rate_clock)
 {
 	char val[32];
 
-	ASSERT_OK(attr_set(NAME, "clock", "rate"));
-	ASSERT_OK(attr_set(NAME, "source", "counter"));
-	ASSERT_OK(attr_set(NAME, "sink", "discard"));
+	ASSERT_OK(instance_set(NAME, "clock", "rate"));
+	ASSERT_OK(instance_set(NAME, "source", "counter"));
+	ASSERT_OK(instance_set(NAME, "sink", "discard"));
 	go_live(_metadata, self, 1 << 19);
-	ASSERT_OK(iio_attr_read(&self->in_dut, "sampling_frequency", val,
+	ASSERT_OK(iio_attr_read(&self->inst.in, "sampling_frequency", val,
 				sizeof(val)));
 	EXPECT_STREQ("1000000", val);
-	EXPECT_ERRNO(iio_attr_write(&self->in_dut, "sampling_frequency", "0"),
+	EXPECT_ERRNO(iio_attr_write(&self->inst.in, "sampling_frequency", "0"),
 		     EINVAL);
-	EXPECT_ERRNO(iio_attr_write(&self->in_dut, "sampling_frequency",
+	EXPECT_ERRNO(iio_attr_write(&self->inst.in, "sampling_frequency",
 				    "1000000001"), EINVAL);
 
 	/*
 	 * At one sample a second this takes days: it still goes on when
 	 * twice as much has gone out, which the controller works on in turns.
 	 */
-	ASSERT_OK(iio_attr_write(&self->in_dut, "sampling_frequency", "1"));
-	ASSERT_OK(iio_attr_write(&self->out_dut, "sampling_frequency",
+	ASSERT_OK(iio_attr_write(&self->inst.in, "sampling_frequency", "1"));
+	ASSERT_OK(iio_attr_write(&self->inst.out, "sampling_frequency",
 				 "1000000000"));
 	enable_both(_metadata, self);
-	EXPECT_ERRNO(iio_attr_write(&self->in_dut, "sampling_frequency", "2"),
+	EXPECT_ERRNO(iio_attr_write(&self->inst.in, "sampling_frequency", "2"),
 		     EBUSY);
 	ASSERT_OK(iio_enqueue(self->in.fd, self->rx.fd, self->rx.size / 2));
 	ASSERT_OK(iio_enqueue(self->out.fd, self->tx.fd, self->tx.size));
@@ -385,11 +333,11 @@ TEST_F(loopback, sampling_frequency_paces_the_rate_clock)
 	EXPECT_EQ(0, fd_poll(self->rx.fd, POLLOUT, 0)) {
 		TH_LOG("one sample a second is not what this clock runs at");
 	}
-	ASSERT_OK(iio_disable(&self->in_dut));
+	ASSERT_OK(iio_disable(&self->inst.in));
 
-	ASSERT_OK(iio_attr_write(&self->in_dut, "sampling_frequency",
+	ASSERT_OK(iio_attr_write(&self->inst.in, "sampling_frequency",
 				 "1000000000"));
-	ASSERT_OK(iio_enable(&self->in_dut));
+	ASSERT_OK(iio_enable(&self->inst.in));
 	ASSERT_OK(iio_enqueue(self->in.fd, self->rx.fd, self->rx.size));
 	EXPECT_EQ(POLLOUT, fd_poll(self->rx.fd, POLLOUT, DEADLINE_MS));
 }
@@ -399,7 +347,7 @@ TEST_F(loopback, free_clock_has_no_sampling_frequency)
 	char val[32];
 
 	go_live(_metadata, self, page_size());
-	EXPECT_ERRNO(iio_attr_read(&self->in_dut, "sampling_frequency", val,
+	EXPECT_ERRNO(iio_attr_read(&self->inst.in, "sampling_frequency", val,
 				   sizeof(val)), ENOENT);
 }
 
@@ -410,13 +358,11 @@ TEST_F(loopback, file_io_goes_round)
 	size_t at;
 	ssize_t n;
 
-	ASSERT_OK(attr_set(NAME, "live", "1"));
-	ASSERT_OK(iio_dut_lookup(&self->out_dut, NAME "-out"));
-	ASSERT_OK(iio_dut_lookup(&self->in_dut, NAME "-in"));
-	ASSERT_OK(iio_buf_open(&self->out, &self->out_dut));
-	ASSERT_OK(iio_buf_open(&self->in, &self->in_dut));
-	ASSERT_OK(iio_buf_attr_write(&self->out_dut, "length", "2048"));
-	ASSERT_OK(iio_buf_attr_write(&self->in_dut, "length", "2048"));
+	ASSERT_OK(instance_live(&self->inst, NAME));
+	ASSERT_OK(iio_buf_open(&self->out, &self->inst.out));
+	ASSERT_OK(iio_buf_open(&self->in, &self->inst.in));
+	ASSERT_OK(iio_buf_attr_write(&self->inst.out, "length", "2048"));
+	ASSERT_OK(iio_buf_attr_write(&self->inst.in, "length", "2048"));
 	enable_both(_metadata, self);
 
 	pattern_fill(sent, sizeof(sent), 1);
@@ -439,7 +385,7 @@ TEST_F(loopback, instances_do_not_mix)
 	struct iio_buf b;
 
 	ASSERT_OK(instance_add(other));
-	EXPECT_OK(attr_set(other, "live", "1"));
+	EXPECT_OK(instance_set(other, "live", "1"));
 	go_live(_metadata, self, page_size());
 	enable_both(_metadata, self);
 
@@ -485,7 +431,7 @@ TEST_F(loopback, unbinding_the_iio_half_aborts_transfers)
 	int sync;
 
 	go_live(_metadata, self, page_size());
-	snprintf(device, sizeof(device), "%s", attr_get(NAME, "dev_name"));
+	snprintf(device, sizeof(device), "%s", instance_get(NAME, "dev_name"));
 	sync = put_in_flight(_metadata, self);
 	ASSERT_OK(rebind("unbind", "iio-loopback", device));
 	expect_aborted(_metadata, sync);
@@ -493,7 +439,7 @@ TEST_F(loopback, unbinding_the_iio_half_aborts_transfers)
 	iio_buf_close(&self->out);
 	iio_buf_close(&self->in);
 	EXPECT_OK(rebind("bind", "iio-loopback", device));
-	EXPECT_OK(iio_dut_lookup(&self->in_dut, NAME "-in"));
+	EXPECT_OK(iio_dut_lookup(&self->inst.in, NAME "-in"));
 }
 
 TEST_F(loopback, unbinding_the_dma_half_takes_the_iio_half_along)
@@ -502,11 +448,12 @@ TEST_F(loopback, unbinding_the_dma_half_takes_the_iio_half_along)
 	int sync;
 
 	go_live(_metadata, self, page_size());
-	snprintf(device, sizeof(device), "%s", attr_get(NAME, "dma_dev_name"));
+	snprintf(device, sizeof(device), "%s",
+		 instance_get(NAME, "dma_dev_name"));
 	sync = put_in_flight(_metadata, self);
 	ASSERT_OK(rebind("unbind", "dma-loopback", device));
 	expect_aborted(_metadata, sync);
-	EXPECT_ERRNO(iio_dut_lookup(&self->in_dut, NAME "-in"), ENODEV);
+	EXPECT_ERRNO(iio_dut_lookup(&self->inst.in, NAME "-in"), ENODEV);
 
 	iio_buf_close(&self->out);
 	iio_buf_close(&self->in);
@@ -538,9 +485,10 @@ TEST_F_TIMEOUT(loopback, instances_come_and_go, 3600)
 	fds = fd_count();
 	for (i = 0; i < cycles; i++) {
 		go_live(_metadata, self, page_size());
-		snprintf(iio, sizeof(iio), "%s", attr_get(NAME, "dev_name"));
+		snprintf(iio, sizeof(iio), "%s",
+			 instance_get(NAME, "dev_name"));
 		snprintf(dma, sizeof(dma), "%s",
-			 attr_get(NAME, "dma_dev_name"));
+			 instance_get(NAME, "dma_dev_name"));
 
 		close(put_in_flight(_metadata, self));
 		ASSERT_OK(rebind("unbind", "iio-loopback", iio));
@@ -552,8 +500,8 @@ TEST_F_TIMEOUT(loopback, instances_come_and_go, 3600)
 
 		/* The second half of the cycle ends by rmdir. */
 		wait_for_ends(_metadata, self);
-		ASSERT_OK(iio_buf_open(&self->out, &self->out_dut));
-		ASSERT_OK(iio_buf_open(&self->in, &self->in_dut));
+		ASSERT_OK(iio_buf_open(&self->out, &self->inst.out));
+		ASSERT_OK(iio_buf_open(&self->in, &self->inst.in));
 		ASSERT_OK(iio_attach(self->in.fd, self->rx.fd));
 		close(put_in_flight(_metadata, self));
 		ASSERT_OK(instance_remove(NAME));
@@ -576,13 +524,5 @@ TEST_F_TIMEOUT(loopback, instances_come_and_go, 3600)
 
 int main(int argc, char **argv)
 {
-	if (reqs_wanted(argc, argv))
-		return print_all_reqs(" -");
-
-	if (access(CONFIGFS, F_OK)) {
-		ksft_print_header();
-		ksft_exit_skip("no " CONFIGFS ": load iio-loopback and mount configfs\n");
-	}
-
-	return test_harness_run(argc, argv);
+	return instance_main(argc, argv, " -");
 }

@@ -20,12 +20,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/blocked.h"
 #include "lib/conformance.h"
 #include "lib/fileio.h"
+#include "lib/instance.h"
 #include "lib/transfer.h"
 
 #define POISON		0xa5
@@ -1195,29 +1195,14 @@ TEST_REQ(mode_loopback, write_counts_what_it_takes, "MODE-24")
 
 /* --- a device that nobody has enabled yet --- */
 
-#define INSTANCE	"/sys/kernel/config/iio-loopback/mode-test"
+#define INSTANCE	"mode-test"
 
 FIXTURE(mode_fresh) {
-	struct iio_dut dut[2];
+	struct instance inst;
+	const struct iio_dut *dut[2];
 	int dev_fd[2];
 	int fd[2];
 };
-
-static int instance_set(const char *attr, const char *val)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), INSTANCE "/%s", attr);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-
-	ret = write(fd, val, strlen(val)) < 0 ? -errno : 0;
-	close(fd);
-
-	return ret;
-}
 
 FIXTURE_SETUP(mode_fresh)
 {
@@ -1229,16 +1214,15 @@ FIXTURE_SETUP(mode_fresh)
 	}
 	suite_print_reqs(_metadata->fixture->name, _metadata->name);
 
-	/* What a test that was killed has left */
-	rmdir(INSTANCE);
-	if (mkdir(INSTANCE, 0755))
-		SKIP(return, "needs a device that was never enabled: load iio-loopback, which makes one");
+	if (instance_unfit())
+		SKIP(return, "needs a device that was never enabled: %s",
+		     instance_unfit());
 
-	ASSERT_OK(instance_set("live", "1"));
-	ASSERT_OK(iio_dut_lookup(&self->dut[0], "mode-test-in"));
-	ASSERT_OK(iio_dut_lookup(&self->dut[1], "mode-test-out"));
+	ASSERT_OK(instance_make(&self->inst, INSTANCE, ""));
+	self->dut[0] = &self->inst.in;
+	self->dut[1] = &self->inst.out;
 	for (i = 0; i < 2; i++) {
-		self->dev_fd[i] = open(self->dut[i].chrdev,
+		self->dev_fd[i] = open(self->dut[i]->chrdev,
 				       O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, self->dev_fd[i]);
 		self->fd[i] = iio_get_fd(self->dev_fd[i], 0);
@@ -1254,7 +1238,7 @@ FIXTURE_TEARDOWN(mode_fresh)
 		close(self->fd[i]);
 		close(self->dev_fd[i]);
 	}
-	rmdir(INSTANCE);
+	instance_remove(INSTANCE);
 	dut_teardown(_metadata);
 }
 
@@ -1266,12 +1250,12 @@ TEST_REQ(mode_fresh, file_io_before_the_first_enable, "MODE-10")
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		blocked_io_start(_metadata, &io, &self->dut[i], self->fd[i],
+		blocked_io_start(_metadata, &io, self->dut[i], self->fd[i],
 				 sizeof(data));
 		blocked_io_interrupt(_metadata, &io);
 
 		ASSERT_OK(fd_set_nonblock(self->fd[i], true));
-		n = fileio(&self->dut[i], self->fd[i], data, sizeof(data));
+		n = fileio(self->dut[i], self->fd[i], data, sizeof(data));
 		EXPECT_GE(0, n) {
 			TH_LOG("%zd bytes were moved", n);
 		}
@@ -1285,19 +1269,19 @@ TEST_REQ(mode_fresh, file_io_before_the_first_enable, "MODE-10")
 TEST_REQ(mode_fresh, data_available_before_the_first_enable, "MODE-07",
 	 "MODE-31")
 {
-	EXPECT_EQ(0, buf_attr_get(&self->dut[0], "data_available"));
-	EXPECT_EQ(0, buf_attr_get(&self->dut[1], "data_available"));
+	EXPECT_EQ(0, buf_attr_get(self->dut[0], "data_available"));
+	EXPECT_EQ(0, buf_attr_get(self->dut[1], "data_available"));
 }
 
 /* The harness has no teardown for a test that was killed. */
-static void instance_remove(void)
+static void remove_fresh(void)
 {
-	rmdir(INSTANCE);
+	instance_remove(INSTANCE);
 }
 
 int main(int argc, char **argv)
 {
-	atexit(instance_remove);
+	atexit(remove_fresh);
 
 	return conformance_main(argc, argv);
 }

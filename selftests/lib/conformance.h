@@ -25,6 +25,7 @@
 
 #include "dmabuf.h"
 #include "iio.h"
+#include "instance.h"
 #include "loop.h"
 #include "requirements.h"
 #include "suite.h"
@@ -312,6 +313,20 @@ static inline int conformance_main(int argc, char **argv)
 	dut_register_variants();
 	if (!list_wanted(argc, argv))
 		suite_probe();
+
+	return test_harness_run(argc, argv);
+}
+
+/* main() where the tests make their devices; @no_reqs: see print_all_reqs() */
+static inline int instance_main(int argc, char **argv, const char *no_reqs)
+{
+	if (reqs_wanted(argc, argv))
+		return print_all_reqs(no_reqs);
+
+	if (instance_unfit()) {
+		ksft_print_header();
+		ksft_exit_skip("%s\n", instance_unfit());
+	}
 
 	return test_harness_run(argc, argv);
 }

@@ -111,6 +111,7 @@ static void dma_loopback_complete(struct dma_loopback_chan *lc,
 
 	if (twin) {
 		twin->fault = NULL;
+		lc->descriptors++;
 		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, twin,
 				   NULL);
 		list_add_tail(&twin->vd.node, &lc->vc.desc_completed);
@@ -655,8 +656,10 @@ static bool dma_loopback_reachable(struct dma_loopback *dl,
 static void dma_loopback_free_desc(struct dma_loopback_chan *lc,
 				   struct dma_loopback_desc *desc)
 {
-	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
 		dma_loopback_fault_drop(desc);
+		lc->descriptors--;
+	}
 	kfree(desc);
 }
 
@@ -719,6 +722,7 @@ dma_loopback_prep_done(struct dma_loopback_chan *lc,
 
 	desc->seg_size = shape->max_seg_size;
 	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		lc->descriptors++;
 		dma_loopback_fault_bind(lc, desc);
 		if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_SPLIT))
 			desc->seg_size = desc->fault->bytes;

@@ -122,6 +122,7 @@ struct dma_loopback_counters {
  * @late: terminated transfers that complete before the synchronization ends
  * @stray: terminated transfers that complete after it
  * @faults: what is to go wrong
+ * @descriptors: transfers that were prepared and are not freed
  * @counters: what was done
  * @credit_transfers: transfers that the step clock has released
  * @credit_bytes: bytes that it has released
@@ -137,6 +138,7 @@ struct dma_loopback_chan {
 	struct list_head late;
 	struct list_head stray;
 	struct list_head faults;
+	u32 descriptors;
 	struct dma_loopback_counters counters;
 	u64 credit_transfers;
 	u64 credit_bytes;

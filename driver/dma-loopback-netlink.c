@@ -193,6 +193,8 @@ static int dma_loopback_nl_put_chan(struct sk_buff *skb,
 	    nla_put_u32(skb, DMA_LOOPBACK_A_CHAN_STATE, lc->state) ||
 	    nla_put_u32(skb, DMA_LOOPBACK_A_CHAN_QUEUED,
 			dma_loopback_queued(lc)) ||
+	    nla_put_u32(skb, DMA_LOOPBACK_A_CHAN_DESCRIPTORS,
+			lc->descriptors) ||
 	    nla_put_uint(skb, DMA_LOOPBACK_A_CHAN_PREPARED, c->prepared) ||
 	    nla_put_uint(skb, DMA_LOOPBACK_A_CHAN_SUBMITTED, c->submitted) ||
 	    nla_put_uint(skb, DMA_LOOPBACK_A_CHAN_COMPLETED, c->completed) ||

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How fast a loopback pair moves DMABUFs, next to memcpy() on the same memory.
+ * How fast a loopback pair moves DMABUFs, next to memcpy() on the same memory,
+ * and while somebody listens to the events of the driver, next to when nobody
+ * does.
  *
  * For each block size, rings of DMABUFs are kept enqueued on both sides. The
  * rates of one run say nothing about another machine; their ratio says how much
@@ -17,7 +19,10 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,11 +30,13 @@
 
 #include "kselftest.h"
 
+#include "control.h"
 #include "iio.h"
 #include "suite.h"
 
 #define DEPTH	4
 #define ROUNDS	7
+#define LISTENER_ROUNDS	(3 * ROUNDS)
 #define TOTAL	(64ul << 20)
 #define SKEW	(5ul << 12)
 
@@ -142,6 +149,60 @@ static double memcpy_rate(struct ring *out, struct ring *in, size_t size)
 	return TOTAL / (now() - start);
 }
 
+/**
+ * struct listener - Somebody who takes all events of the driver
+ * @control: connection
+ * @thread: who reads
+ * @stop: no more rounds
+ * @events: how many came
+ */
+struct listener {
+	struct control control;
+	pthread_t thread;
+	bool stop;
+	uint64_t events;
+};
+
+static void *listen_thread(void *arg)
+{
+	struct listener *l = arg;
+	struct control_event e;
+	int ret;
+
+	while (!__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) {
+		ret = control_event(&l->control, &e, 10);
+		if (!ret)
+			l->events++;
+		else if (ret != -ETIMEDOUT && ret != -ENOBUFS)
+			die("events", ret);
+	}
+
+	return NULL;
+}
+
+/* transfer_rate() with a listener. Return: bytes per second. */
+static double listened_rate(struct ring *out, struct ring *in, size_t size,
+			    uint64_t *events)
+{
+	struct listener l = { 0 };
+	double rate;
+	int ret;
+
+	ret = control_open(&l.control) ?: control_listen(&l.control, 0);
+	if (ret)
+		die(control_message(&l.control), ret);
+	must("listener", -pthread_create(&l.thread, NULL, listen_thread, &l));
+
+	rate = transfer_rate(out, in, size);
+
+	__atomic_store_n(&l.stop, true, __ATOMIC_RELEASE);
+	pthread_join(l.thread, NULL);
+	control_close(&l.control);
+	*events = l.events;
+
+	return rate;
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -149,15 +210,50 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double median_of(double *v, size_t nr)
+{
+	qsort(v, nr, sizeof(*v), compare);
+
+	return v[nr / 2];
+}
+
 static double median(double *v)
 {
-	qsort(v, ROUNDS, sizeof(*v), compare);
+	return median_of(v, ROUNDS);
+}
 
-	return v[ROUNDS / 2];
+/* Rounds with and without alternate, and which is first as well. */
+static void bench_listener(size_t size)
+{
+	double alone[LISTENER_ROUNDS], ratio[LISTENER_ROUNDS];
+	double listened[LISTENER_ROUNDS];
+	struct ring out, in;
+	uint64_t events;
+	size_t i;
+
+	ring_open(&out, iio_loopback_out(), size);
+	ring_open(&in, iio_loopback_in(), size);
+	transfer_rate(&out, &in, size);
+	for (i = 0; i < LISTENER_ROUNDS; i++) {
+		if (i % 2)
+			alone[i] = transfer_rate(&out, &in, size);
+		listened[i] = listened_rate(&out, &in, size, &events);
+		if (!(i % 2))
+			alone[i] = transfer_rate(&out, &in, size);
+		ratio[i] = listened[i] / alone[i];
+	}
+	ring_close(&out);
+	ring_close(&in);
+
+	printf("%4zu KiB %12.0f %12.0f %6.2f %8" PRIu64 "\n", size >> 10,
+	       median_of(listened, LISTENER_ROUNDS) / (1 << 20),
+	       median_of(alone, LISTENER_ROUNDS) / (1 << 20),
+	       median_of(ratio, LISTENER_ROUNDS), events);
 }
 
 int main(void)
 {
+	static const size_t listened[] = { 64 << 10, 256 << 10, 1 << 20 };
 	static const size_t sizes[] = { 1 << 20, 2 << 20, 4 << 20 };
 	double dma[ROUNDS], cpu[ROUNDS], ratio[ROUNDS], r, worst = 0;
 	struct ring out, in;
@@ -185,7 +281,12 @@ int main(void)
 		       median(dma) / (1 << 20), median(cpu) / (1 << 20), r);
 		worst = s && worst < r ? worst : r;
 	}
-	printf("ratio: %.2f\n", worst);
+	printf("ratio: %.2f\n\n", worst);
+
+	printf("%8s %12s %12s %6s %8s\n", "MiB/s", "listener", "none", "ratio",
+	       "events");
+	for (s = 0; s < ARRAY_SIZE(listened); s++)
+		bench_listener(listened[s]);
 
 	return 0;
 }

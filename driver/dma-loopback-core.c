@@ -591,6 +591,8 @@ static void dma_loopback_work(struct work_struct *work)
 		cond_resched();
 	} while (max(tx, rx) == DMA_LOOPBACK_MORE);
 
+	dma_loopback_event_flush();
+
 	if (max(tx, rx) == DMA_LOOPBACK_WAIT)
 		queue_delayed_work(dl->wq, &dl->work, 1);
 }

@@ -273,6 +273,7 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 			enum dma_loopback_event_type type,
 			const struct dma_loopback_desc *desc,
 			const struct dma_loopback_fault *fault);
+void dma_loopback_event_flush(void);
 u64 dma_loopback_event_seq(void);
 int dma_loopback_event_init(void);
 void dma_loopback_event_exit(void);

@@ -28,6 +28,9 @@
 /* Events that can wait for the work item, a power of two */
 #define DMA_LOOPBACK_EVENTS	4096
 
+/* Events that are worth being sent; fewer wait until the engine is idle. */
+#define DMA_LOOPBACK_EVENTS_BATCH	512
+
 /**
  * struct dma_loopback_event - One event
  * @seq: its number
@@ -77,7 +80,7 @@ struct dma_loopback_events {
 	unsigned int head;
 	unsigned int tail;
 	struct dma_loopback_event *ring;
-	struct work_struct work;
+	struct delayed_work work;
 };
 
 static struct dma_loopback_events dma_loopback_events;
@@ -96,6 +99,7 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 {
 	struct dma_loopback_events *events = &dma_loopback_events;
 	struct dma_loopback_event *e;
+	unsigned int queued;
 
 	lockdep_assert_held(&lc->vc.lock);
 
@@ -106,11 +110,16 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 				DMA_LOOPBACK_NLGRP_EVENTS))
 		return;
 
-	queue_work(system_unbound_wq, &events->work);
-	if (events->head - events->tail == DMA_LOOPBACK_EVENTS) {
+	queued = events->head - events->tail;
+	if (queued == DMA_LOOPBACK_EVENTS) {
 		events->lost = true;
 		return;
 	}
+
+	if (!queued)
+		queue_delayed_work(system_unbound_wq, &events->work, 1);
+	else if (queued == DMA_LOOPBACK_EVENTS_BATCH)
+		mod_delayed_work(system_unbound_wq, &events->work, 0);
 
 	e = &events->ring[events->head++ % DMA_LOOPBACK_EVENTS];
 	*e = (struct dma_loopback_event) {
@@ -133,6 +142,19 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 		e->kind = fault->kind;
 		e->fault = fault->id;
 	}
+}
+
+/**
+ * dma_loopback_event_flush() - Send what there is, nothing may follow soon
+ */
+void dma_loopback_event_flush(void)
+{
+	struct dma_loopback_events *events = &dma_loopback_events;
+
+	guard(spinlock_irqsave)(&events->lock);
+
+	if (events->head != events->tail)
+		mod_delayed_work(system_unbound_wq, &events->work, 0);
 }
 
 /**
@@ -168,8 +190,11 @@ static int dma_loopback_event_put(struct sk_buff *skb,
 	if (e->segs &&
 	    (nla_put_s32(skb, DMA_LOOPBACK_A_EVENT_COOKIE, e->cookie) ||
 	     nla_put_uint(skb, DMA_LOOPBACK_A_EVENT_LENGTH, e->len) ||
-	     nla_put_u32(skb, DMA_LOOPBACK_A_EVENT_SEGMENTS, e->segs) ||
-	     nla_put_uint(skb, DMA_LOOPBACK_A_EVENT_BYTES, e->done)))
+	     nla_put_u32(skb, DMA_LOOPBACK_A_EVENT_SEGMENTS, e->segs)))
+		goto err_cancel;
+
+	if (e->done &&
+	    nla_put_uint(skb, DMA_LOOPBACK_A_EVENT_BYTES, e->done))
 		goto err_cancel;
 
 	if (e->type == DMA_LOOPBACK_EVENT_TYPE_COMPLETED &&
@@ -233,7 +258,7 @@ static unsigned int dma_loopback_event_send(struct dma_loopback_events *events)
 static void dma_loopback_event_work(struct work_struct *work)
 {
 	struct dma_loopback_events *events =
-		container_of(work, struct dma_loopback_events, work);
+		container_of(work, struct dma_loopback_events, work.work);
 
 	while (dma_loopback_event_send(events))
 		;
@@ -251,7 +276,7 @@ int dma_loopback_event_init(void)
 	BUILD_BUG_ON_NOT_POWER_OF_2(DMA_LOOPBACK_EVENTS);
 
 	spin_lock_init(&events->lock);
-	INIT_WORK(&events->work, dma_loopback_event_work);
+	INIT_DELAYED_WORK(&events->work, dma_loopback_event_work);
 	events->ring = kvcalloc(DMA_LOOPBACK_EVENTS, sizeof(*events->ring),
 				GFP_KERNEL);
 
@@ -265,6 +290,6 @@ int dma_loopback_event_init(void)
  */
 void dma_loopback_event_exit(void)
 {
-	cancel_work_sync(&dma_loopback_events.work);
+	cancel_delayed_work_sync(&dma_loopback_events.work);
 	kvfree(dma_loopback_events.ring);
 }

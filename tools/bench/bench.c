@@ -36,7 +36,7 @@
 
 #define DEPTH	4
 #define ROUNDS	7
-#define LISTENER_ROUNDS	(3 * ROUNDS)
+#define LISTENER_ROUNDS	(6 * ROUNDS + 1)
 #define TOTAL	(64ul << 20)
 #define SKEW	(5ul << 12)
 
@@ -222,11 +222,14 @@ static double median(double *v)
 	return median_of(v, ROUNDS);
 }
 
-/* Rounds with and without alternate, and which is first as well. */
-static void bench_listener(size_t size)
+/*
+ * Rounds with and without alternate, and which is first as well. Return: the
+ * median of the ratios.
+ */
+static double bench_listener(size_t size)
 {
 	double alone[LISTENER_ROUNDS], ratio[LISTENER_ROUNDS];
-	double listened[LISTENER_ROUNDS];
+	double listened[LISTENER_ROUNDS], r;
 	struct ring out, in;
 	uint64_t events;
 	size_t i;
@@ -245,15 +248,16 @@ static void bench_listener(size_t size)
 	ring_close(&out);
 	ring_close(&in);
 
+	r = median_of(ratio, LISTENER_ROUNDS);
 	printf("%4zu KiB %12.0f %12.0f %6.2f %8" PRIu64 "\n", size >> 10,
 	       median_of(listened, LISTENER_ROUNDS) / (1 << 20),
-	       median_of(alone, LISTENER_ROUNDS) / (1 << 20),
-	       median_of(ratio, LISTENER_ROUNDS), events);
+	       median_of(alone, LISTENER_ROUNDS) / (1 << 20), r, events);
+
+	return r;
 }
 
 int main(void)
 {
-	static const size_t listened[] = { 64 << 10, 256 << 10, 1 << 20 };
 	static const size_t sizes[] = { 1 << 20, 2 << 20, 4 << 20 };
 	double dma[ROUNDS], cpu[ROUNDS], ratio[ROUNDS], r, worst = 0;
 	struct ring out, in;
@@ -285,8 +289,13 @@ int main(void)
 
 	printf("%8s %12s %12s %6s %8s\n", "MiB/s", "listener", "none", "ratio",
 	       "events");
-	for (s = 0; s < ARRAY_SIZE(listened); s++)
-		bench_listener(listened[s]);
+	/* For comparison; who listens to so many events needs a CPU for it. */
+	bench_listener(64 << 10);
+	for (s = 0; s < ARRAY_SIZE(sizes); s++) {
+		r = bench_listener(sizes[s]);
+		worst = s && worst < r ? worst : r;
+	}
+	printf("listener: %.2f\n", worst);
 
 	return 0;
 }

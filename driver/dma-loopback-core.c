@@ -697,18 +697,25 @@ static dma_cookie_t dma_loopback_tx_submit(struct dma_async_tx_descriptor *tx)
 	dma_cookie_t cookie;
 	int ret;
 
-	guard(spinlock_irqsave)(&lc->vc.lock);
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		ret = dma_loopback_fault_submit(lc, desc);
+		if (!ret) {
+			cookie = dma_cookie_assign(tx);
+			list_move_tail(&vd->node, &lc->vc.desc_submitted);
+			lc->counters.submitted++;
+			dma_loopback_event(lc,
+					   DMA_LOOPBACK_EVENT_TYPE_SUBMITTED,
+					   desc, NULL);
+			return cookie;
+		}
 
-	ret = dma_loopback_fault_submit(lc, desc);
-	if (ret)
-		return ret;
+		list_del(&vd->node);
+	}
 
-	cookie = dma_cookie_assign(tx);
-	list_move_tail(&vd->node, &lc->vc.desc_submitted);
-	lc->counters.submitted++;
-	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_SUBMITTED, desc, NULL);
+	/* The client has given it away, and cannot free it. */
+	dma_loopback_desc_free(vd);
 
-	return cookie;
+	return ret;
 }
 
 /* Hand a transfer with its vectors filled in to virt-dma, or refuse it. */

@@ -430,6 +430,9 @@ static void parse_chan(const struct nlmsghdr *nlh, struct control_chan *chan)
 		case DMA_LOOPBACK_A_CHAN_QUEUED:
 			chan->queued = mnl_attr_get_u32(attr);
 			break;
+		case DMA_LOOPBACK_A_CHAN_DESCRIPTORS:
+			chan->descriptors = mnl_attr_get_u32(attr);
+			break;
 		case DMA_LOOPBACK_A_CHAN_FAULTS:
 			chan->faults = mnl_attr_get_u32(attr);
 			break;

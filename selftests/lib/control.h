@@ -49,6 +49,7 @@ struct control_addr {
  * @clock: enum dma_loopback_clock
  * @state: enum dma_loopback_state
  * @queued: transfers submitted that have not ended
+ * @descriptors: transfers prepared that are not freed
  * @faults: faults on the list
  * @prepared: transfers that were to be prepared
  * @submitted: transfers that got a cookie
@@ -66,6 +67,7 @@ struct control_chan {
 	uint32_t clock;
 	uint32_t state;
 	uint32_t queued;
+	uint32_t descriptors;
 	uint32_t faults;
 	uint64_t prepared;
 	uint64_t submitted;

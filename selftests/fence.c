@@ -868,23 +868,13 @@ TEST_REQ(fence_pair, merge_waits_for_the_output, "FEN-22")
 
 /* --- loopback --- */
 
-/**
- * struct status_reader - A thread that looks at a fence all the time
- * @fence: sync file
- * @looks: how often it has looked
- */
-struct status_reader {
-	int fence;
-	atomic_uint looks;
-};
-
 FIXTURE(fence_loopback) {
 	struct transfer out;
 	struct transfer in;
 	struct dmabuf more[DEPTH];
 	int fence[DEPTH];
 	struct early_reader writer;
-	struct status_reader reader;
+	struct status_watch watch;
 	struct blocked thread;
 };
 
@@ -1117,24 +1107,6 @@ TEST_REQ(fence_loopback, signals_when_data_was_read, "FEN-11")
 	free(sent);
 }
 
-/*
- * No wake-up is as fast. Return: the first status that is not "pending", 0 if
- * it never changes.
- */
-static int read_status(void *arg)
-{
-	const uint64_t end = now_ms() + DEADLINE_MS;
-	struct status_reader *r = arg;
-	int status;
-
-	do {
-		status = sync_file_status(r->fence);
-		atomic_fetch_add(&r->looks, 1);
-	} while (!status && now_ms() < end);
-
-	return status;
-}
-
 #define ERROR_ROUNDS	16
 
 TEST_REQ(fence_loopback, error_comes_with_the_signal, "FEN-23")
@@ -1146,11 +1118,11 @@ TEST_REQ(fence_loopback, error_comes_with_the_signal, "FEN-23")
 		ASSERT_OK(iio_enable(out->buf.dut));
 		transfer_enqueue(_metadata, out);
 
-		self->reader.fence = out->fence;
-		atomic_store(&self->reader.looks, 0);
-		ASSERT_OK(blocked_start(&self->thread, read_status,
-					&self->reader));
-		ASSERT_TRUE(wait_until(self->reader.looks));
+		self->watch.fence = out->fence;
+		atomic_store(&self->watch.looks, 0);
+		ASSERT_OK(blocked_start(&self->thread, watch_status,
+					&self->watch));
+		ASSERT_TRUE(wait_until(self->watch.looks));
 
 		ASSERT_OK(iio_disable(out->buf.dut));
 		ASSERT_GT(0, blocked_join(&self->thread)) {

@@ -10,6 +10,7 @@
 #define CONFORMANCE_BLOCKED_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -68,5 +69,17 @@ struct enqueue_call {
 
 int enqueue_once(void *arg);
 int enqueue_patiently(void *arg);
+
+/**
+ * struct status_watch - Argument of watch_status()
+ * @fence: sync file
+ * @looks: how often it was looked at
+ */
+struct status_watch {
+	int fence;
+	atomic_uint looks;
+};
+
+int watch_status(void *arg);
 
 #endif /* CONFORMANCE_BLOCKED_H */

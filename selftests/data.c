@@ -403,19 +403,6 @@ out:
 	return stale;
 }
 
-/* Return: an exporter whose SYNC does reach them, NULL if there is none. */
-static const struct exporter *good_exporter(void)
-{
-	size_t i;
-
-	for (i = 0; i < nr_exporters; i++) {
-		if (!exporters[i].defect && exporters[i].present())
-			return &exporters[i];
-	}
-
-	return NULL;
-}
-
 /*
  * The end of a test whose exporter is known not to bring data to and from
  * devices that bounce it, or whose DMA passes by the caches, where it indeed
@@ -425,7 +412,7 @@ static const struct exporter *good_exporter(void)
 static bool expect_synced(struct __test_metadata *_metadata, struct rig *r,
 			  const struct exporter *e)
 {
-	const struct exporter *good = good_exporter();
+	const struct exporter *good = exporter_synced();
 	bool fresh;
 
 	if (!e->defect || (good && end_is_stale(_metadata, r, good, good)))

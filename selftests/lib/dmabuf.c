@@ -443,6 +443,19 @@ const struct exporter *exporter_default(void)
 	return NULL;
 }
 
+/* Return: an exporter whose SYNC reaches the devices, NULL if there is none. */
+const struct exporter *exporter_synced(void)
+{
+	size_t i;
+
+	for (i = 0; i < nr_exporters; i++) {
+		if (!exporters[i].defect && exporters[i].present())
+			return &exporters[i];
+	}
+
+	return NULL;
+}
+
 /**
  * dmabuf_alloc() - Allocate and map a DMABUF
  * @d: set up on success, free (fd -1) on failure

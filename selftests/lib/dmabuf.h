@@ -54,6 +54,7 @@ extern const size_t nr_exporters;
 
 const struct exporter *exporter_default(void);
 const struct exporter *exporter_find(const char *name);
+const struct exporter *exporter_synced(void);
 int vgem_open(void);
 int vgem_export(int drm, size_t size);
 

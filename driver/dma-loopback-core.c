@@ -91,31 +91,59 @@ static void dma_loopback_halt(struct dma_loopback_chan *lc,
 	}
 }
 
+/* Keep a transfer that completes for its other completion, if it has one. */
+static void dma_loopback_keep_twin(struct dma_loopback_chan *lc,
+				   struct dma_loopback_desc *desc)
+{
+	struct dma_loopback_desc *twin;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (lc->twin ||
+	    !dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_DOUBLE))
+		return;
+
+	twin = kmemdup(desc, sizeof(*desc), GFP_ATOMIC);
+	if (!twin)
+		return;
+
+	dma_loopback_fault_strike(lc, desc->fault, desc);
+	desc->fault->state = DMA_LOOPBACK_FAULT_STATE_ACTIVE;
+	desc->fault->desc = twin;
+	desc->fault = NULL;
+	lc->descriptors++;
+	lc->twin = twin;
+}
+
+/* Complete a transfer once more, if its fault was deleted. */
+static void dma_loopback_complete_twin(struct dma_loopback_chan *lc)
+{
+	struct dma_loopback_desc *twin = lc->twin;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (!twin || twin->fault)
+		return;
+
+	lc->twin = NULL;
+	lc->counters.completed++;
+	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, twin, NULL);
+	/* Not vchan_cookie_complete(): what came later may be complete. */
+	list_add_tail(&twin->vd.node, &lc->vc.desc_completed);
+	tasklet_schedule(&lc->vc.task);
+}
+
 /* The callback is going to be called by the tasklet of virt-dma. */
 static void dma_loopback_complete(struct dma_loopback_chan *lc,
 				  struct dma_loopback_desc *desc)
 {
-	struct dma_loopback_desc *twin = NULL;
-
 	lockdep_assert_held(&lc->vc.lock);
 
-	if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_DOUBLE)) {
-		dma_loopback_fault_strike(lc, desc->fault, desc);
-		twin = kmemdup(desc, sizeof(*desc), GFP_ATOMIC);
-	}
-
+	dma_loopback_keep_twin(lc, desc);
 	dma_loopback_fault_drop(desc);
 	lc->counters.completed++;
 	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, desc, NULL);
 	vchan_cookie_complete(&desc->vd);
-
-	if (twin) {
-		twin->fault = NULL;
-		lc->descriptors++;
-		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, twin,
-				   NULL);
-		list_add_tail(&twin->vd.node, &lc->vc.desc_completed);
-	}
 }
 
 /* Complete what was only waiting for others, or for its fault to be deleted. */
@@ -253,6 +281,7 @@ static bool dma_loopback_next(struct dma_loopback_chan *lc,
 
 	if (lc->withheld && !lc->withheld->fault)
 		dma_loopback_complete_withheld(lc);
+	dma_loopback_complete_twin(lc);
 
 	for (;;) {
 		desc = dma_loopback_take(lc);
@@ -925,6 +954,13 @@ static int dma_loopback_terminate_all(struct dma_chan *chan)
 	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
 
 	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	dma_loopback_complete_twin(lc);
+	if (lc->twin) {
+		dma_loopback_fault_drop(lc->twin);
+		list_add_tail(&lc->twin->vd.node, &lc->vc.desc_terminated);
+		lc->twin = NULL;
+	}
 
 	/*
 	 * The engine may be in the middle of a copy from or to the active

@@ -119,6 +119,7 @@ struct dma_loopback_counters {
  * @active: transfer in progress, on no list
  * @withheld: transfer that has to wait for the next one to complete first, on
  *	no list
+ * @twin: transfer that has completed and is to complete once more, on no list
  * @late: terminated transfers that complete before the synchronization ends
  * @stray: terminated transfers that complete after it
  * @faults: what is to go wrong
@@ -135,6 +136,7 @@ struct dma_loopback_chan {
 	enum dma_transfer_direction dir;
 	struct dma_loopback_desc *active;
 	struct dma_loopback_desc *withheld;
+	struct dma_loopback_desc *twin;
 	struct list_head late;
 	struct list_head stray;
 	struct list_head faults;

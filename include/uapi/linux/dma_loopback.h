@@ -96,7 +96,8 @@ enum dma_loopback_result {
  *   error (EIO), before its DMA does
  * @DMA_LOOPBACK_FAULT_KIND_ENABLE_AFTER: the peripheral fails to start, with
  *   error (EIO), when its DMA runs
- * @DMA_LOOPBACK_FAULT_KIND_DOUBLE: the transfer completes twice
+ * @DMA_LOOPBACK_FAULT_KIND_DOUBLE: the transfer completes, and once more when
+ *   the fault is deleted
  * @DMA_LOOPBACK_FAULT_KIND_AFTER_SYNCHRONIZE: a terminated transfer completes
  *   after the synchronization that should have been the end of it
  * @DMA_LOOPBACK_FAULT_KIND_REORDER: the transfer completes after the next one

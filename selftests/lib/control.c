@@ -54,7 +54,22 @@ struct control_priv {
 /* Names as in the specification */
 static const char * const chan_attrs[] = {
 	[DMA_LOOPBACK_A_CHAN_INSTANCE] = "instance",
+	[DMA_LOOPBACK_A_CHAN_NAME] = "name",
 	[DMA_LOOPBACK_A_CHAN_CHANNEL] = "channel",
+	[DMA_LOOPBACK_A_CHAN_CLOCK] = "clock",
+	[DMA_LOOPBACK_A_CHAN_STATE] = "state",
+	[DMA_LOOPBACK_A_CHAN_QUEUED] = "queued",
+	[DMA_LOOPBACK_A_CHAN_DESCRIPTORS] = "descriptors",
+	[DMA_LOOPBACK_A_CHAN_PREPARED] = "prepared",
+	[DMA_LOOPBACK_A_CHAN_SUBMITTED] = "submitted",
+	[DMA_LOOPBACK_A_CHAN_COMPLETED] = "completed",
+	[DMA_LOOPBACK_A_CHAN_TERMINATED] = "terminated",
+	[DMA_LOOPBACK_A_CHAN_FAULTED] = "faulted",
+	[DMA_LOOPBACK_A_CHAN_BYTES] = "bytes",
+	[DMA_LOOPBACK_A_CHAN_CREDIT_TRANSFERS] = "credit-transfers",
+	[DMA_LOOPBACK_A_CHAN_CREDIT_BYTES] = "credit-bytes",
+	[DMA_LOOPBACK_A_CHAN_FAULTS] = "faults",
+	[DMA_LOOPBACK_A_CHAN_SEQ] = "seq",
 };
 
 static const char * const step_attrs[] = {
@@ -73,6 +88,8 @@ static const char * const fault_attrs[] = {
 	[DMA_LOOPBACK_A_FAULT_BYTES] = "bytes",
 	[DMA_LOOPBACK_A_FAULT_ERROR] = "error",
 	[DMA_LOOPBACK_A_FAULT_DELAY] = "delay",
+	[DMA_LOOPBACK_A_FAULT_STATE] = "state",
+	[DMA_LOOPBACK_A_FAULT_TRANSFER] = "transfer",
 };
 
 static const struct {

@@ -15,6 +15,7 @@
  * test the clients of dmaengine, the IIO DMABUF interface first of all.
  */
 
+#include <kunit/visibility.h>
 #include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/cleanup.h>
@@ -636,6 +637,23 @@ void dma_loopback_kick(struct dma_loopback *dl)
 {
 	mod_delayed_work(dl->wq, &dl->work, 0);
 }
+
+/**
+ * dma_loopback_step() - Have the step clock of a channel let more through
+ * @lc: channel
+ * @transfers: number of transfers to release
+ * @bytes: number of bytes to release
+ */
+void dma_loopback_step(struct dma_loopback_chan *lc, u32 transfers, u32 bytes)
+{
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
+		lc->credit_transfers += transfers;
+		lc->credit_bytes += bytes;
+	}
+
+	dma_loopback_kick(dma_loopback_of(lc));
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_loopback_step);
 
 /**
  * dma_loopback_prep() - Allocate a transfer and check what can be checked

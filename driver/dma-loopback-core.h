@@ -236,6 +236,7 @@ dma_loopback_channel(const struct dma_loopback_chan *lc)
 /* --- core --- */
 
 void dma_loopback_kick(struct dma_loopback *dl);
+void dma_loopback_step(struct dma_loopback_chan *lc, u32 transfers, u32 bytes);
 u32 dma_loopback_queued(struct dma_loopback_chan *lc);
 
 /* --- fault --- */
@@ -277,6 +278,7 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 			const struct dma_loopback_fault *fault);
 void dma_loopback_event_flush(void);
 u64 dma_loopback_event_seq(void);
+int dma_loopback_event_group(void);
 int dma_loopback_event_init(void);
 void dma_loopback_event_exit(void);
 

@@ -8,10 +8,12 @@
  * buffer, learn it (ENOBUFS), and see from the numbers how much that was.
  */
 
+#include <kunit/visibility.h>
 #include <linux/build_bug.h>
 #include <linux/cleanup.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
+#include <linux/kconfig.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/skbuff.h>
@@ -168,6 +170,20 @@ u64 dma_loopback_event_seq(void)
 
 	return dma_loopback_events.seq;
 }
+EXPORT_SYMBOL_IF_KUNIT(dma_loopback_event_seq);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/**
+ * dma_loopback_event_group() - Where a listener in the kernel gets events from
+ *
+ * Return: number of the netlink multicast group.
+ */
+int dma_loopback_event_group(void)
+{
+	return dma_loopback_nl_family.mcgrp_offset + DMA_LOOPBACK_NLGRP_EVENTS;
+}
+EXPORT_SYMBOL_IF_KUNIT(dma_loopback_event_group);
+#endif
 
 static int dma_loopback_event_put(struct sk_buff *skb,
 				  const struct dma_loopback_event *e)

@@ -7,6 +7,7 @@
  * rates of the kernel's fault-injection attributes, are on no list.
  */
 
+#include <kunit/visibility.h>
 #include <linux/cleanup.h>
 #include <linux/dmaengine.h>
 #include <linux/err.h>
@@ -344,6 +345,7 @@ int dma_loopback_fault_add(struct dma_loopback_chan *lc,
 
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dma_loopback_fault_add);
 
 /**
  * dma_loopback_fault_del() - Delete a fault, or all of a channel
@@ -373,6 +375,7 @@ bool dma_loopback_fault_del(struct dma_loopback_chan *lc, u32 id)
 
 	return found;
 }
+EXPORT_SYMBOL_IF_KUNIT(dma_loopback_fault_del);
 
 /**
  * dma_loopback_fault_init() - Prepare a controller for faults

@@ -278,14 +278,8 @@ int dma_loopback_nl_step_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	}
 
-	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
-		if (transfers)
-			lc->credit_transfers += nla_get_u32(transfers);
-		else
-			lc->credit_bytes += nla_get_u32(bytes);
-	}
-
-	dma_loopback_kick(dma_loopback_of(lc));
+	dma_loopback_step(lc, dma_loopback_nl_u32(transfers, 0),
+			  dma_loopback_nl_u32(bytes, 0));
 
 	return 0;
 }

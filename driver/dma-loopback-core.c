@@ -574,19 +574,6 @@ dma_loopback_burst_pair(struct dma_loopback *dl)
 	return DMA_LOOPBACK_MORE;
 }
 
-/* What was terminated, and for good; but the controller does not know that. */
-static void dma_loopback_complete_stray(struct dma_loopback_chan *lc)
-{
-	struct virt_dma_desc *vd, *next;
-
-	guard(spinlock_irqsave)(&lc->vc.lock);
-
-	list_for_each_entry_safe(vd, next, &lc->stray, node) {
-		list_del(&vd->node);
-		dma_loopback_complete(lc, to_dma_loopback_desc(vd));
-	}
-}
-
 static void dma_loopback_work(struct work_struct *work)
 {
 	struct dma_loopback *dl =
@@ -596,9 +583,6 @@ static void dma_loopback_work(struct work_struct *work)
 	do {
 		tx = DMA_LOOPBACK_IDLE;
 		rx = DMA_LOOPBACK_IDLE;
-
-		dma_loopback_complete_stray(&dl->tx);
-		dma_loopback_complete_stray(&dl->rx);
 
 		scoped_guard(mutex, &dl->burst_lock) {
 			if (dl->shape.discard)
@@ -1001,11 +985,24 @@ static int dma_loopback_terminate_all(struct dma_chan *chan)
 	return 0;
 }
 
+/* Complete what was terminated. */
+static void dma_loopback_complete_list(struct dma_loopback_chan *lc,
+				       struct list_head *list)
+{
+	struct virt_dma_desc *vd, *next;
+
+	lockdep_assert_held(&lc->vc.lock);
+
+	list_for_each_entry_safe(vd, next, list, node) {
+		list_del(&vd->node);
+		dma_loopback_complete(lc, to_dma_loopback_desc(vd));
+	}
+}
+
 static void dma_loopback_synchronize(struct dma_chan *chan)
 {
 	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
 	struct dma_loopback *dl = to_dma_loopback(chan->device);
-	struct virt_dma_desc *vd, *next;
 
 	/*
 	 * Wait for the burst that may be using a terminated transfer, and for
@@ -1014,21 +1011,18 @@ static void dma_loopback_synchronize(struct dma_chan *chan)
 	mutex_lock(&dl->burst_lock);
 	mutex_unlock(&dl->burst_lock);
 
-	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
-		list_for_each_entry_safe(vd, next, &lc->late, node) {
-			list_del(&vd->node);
-			dma_loopback_complete(lc, to_dma_loopback_desc(vd));
-		}
-	}
+	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+		dma_loopback_complete_list(lc, &lc->late);
 
 	vchan_synchronize(&lc->vc);
 
-	scoped_guard(spinlock_irqsave, &lc->vc.lock)
+	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
 		dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_SYNCHRONIZED,
 				   NULL, NULL);
+		dma_loopback_complete_list(lc, &lc->stray);
+	}
 
-	/* There may be strays. */
-	dma_loopback_kick(dl);
+	dma_loopback_event_flush();
 }
 
 static void dma_loopback_free_chan_resources(struct dma_chan *chan)

@@ -92,6 +92,21 @@ static void dma_loopback_halt(struct dma_loopback_chan *lc,
 	}
 }
 
+/* vchan_cookie_complete(), but what came later may be complete. */
+static void dma_loopback_cookie_complete(struct dma_loopback_chan *lc,
+					 struct dma_loopback_desc *desc)
+{
+	lockdep_assert_held(&lc->vc.lock);
+
+	if (desc->vd.tx.cookie - lc->vc.chan.completed_cookie > 0) {
+		vchan_cookie_complete(&desc->vd);
+		return;
+	}
+
+	list_add_tail(&desc->vd.node, &lc->vc.desc_completed);
+	tasklet_schedule(&lc->vc.task);
+}
+
 /* Keep a transfer that completes for its other completion, if it has one. */
 static void dma_loopback_keep_twin(struct dma_loopback_chan *lc,
 				   struct dma_loopback_desc *desc)
@@ -129,9 +144,7 @@ static void dma_loopback_complete_twin(struct dma_loopback_chan *lc)
 	lc->twin = NULL;
 	lc->counters.completed++;
 	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, twin, NULL);
-	/* Not vchan_cookie_complete(): what came later may be complete. */
-	list_add_tail(&twin->vd.node, &lc->vc.desc_completed);
-	tasklet_schedule(&lc->vc.task);
+	dma_loopback_cookie_complete(lc, twin);
 }
 
 /* The callback is going to be called by the tasklet of virt-dma. */
@@ -144,7 +157,7 @@ static void dma_loopback_complete(struct dma_loopback_chan *lc,
 	dma_loopback_fault_drop(desc);
 	lc->counters.completed++;
 	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_COMPLETED, desc, NULL);
-	vchan_cookie_complete(&desc->vd);
+	dma_loopback_cookie_complete(lc, desc);
 }
 
 /* Complete what was only waiting for others, or for its fault to be deleted. */
@@ -175,11 +188,9 @@ static bool dma_loopback_arrive(struct dma_loopback_chan *lc,
 	if (dma_loopback_fault_holds(lc, desc))
 		return false;
 
-	if (lc->credit_transfers)
-		lc->credit_transfers--;
-
-	if (desc->done == desc->len && dma_loopback_repeats(lc, desc)) {
+	if (!dma_loopback_fault_ends(desc) && dma_loopback_repeats(lc, desc)) {
 		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_RUNNING);
+		desc->released = false;
 		desc->done = 0;
 		desc->reported = 0;
 		desc->vec = 0;
@@ -234,19 +245,34 @@ static struct dma_loopback_desc *dma_loopback_take(struct dma_loopback_chan *lc)
 /**
  * dma_loopback_credit() - How many bytes the step clock lets through now
  * @lc: channel
+ * @desc: its active transfer, which has to move or to end
  *
- * Return: bytes, SIZE_MAX with other clocks.
+ * A transfer that was released as a whole needs no released bytes.
+ *
+ * Return: bytes, SIZE_MAX where the transfer or the clock needs no release.
  */
-static size_t dma_loopback_credit(const struct dma_loopback_chan *lc)
+static size_t dma_loopback_credit(struct dma_loopback_chan *lc,
+				  struct dma_loopback_desc *desc)
 {
 	const struct dma_loopback_pdata *shape = &dma_loopback_of(lc)->shape;
+	u64 end;
 
 	lockdep_assert_held(&lc->vc.lock);
 
-	if (shape->clock != DMA_LOOPBACK_CLOCK_STEP || lc->credit_transfers)
+	if (shape->clock != DMA_LOOPBACK_CLOCK_STEP)
 		return SIZE_MAX;
 
-	return round_down(min_t(u64, lc->credit_bytes, SIZE_MAX), shape->align);
+	if (!desc->released && lc->credit_transfers) {
+		desc->released = true;
+		lc->credit_transfers--;
+	}
+	if (desc->released)
+		return SIZE_MAX;
+
+	/* A fault may have stopped it at any byte. */
+	end = round_down(desc->done + lc->credit_bytes, (u64)shape->align);
+
+	return end > desc->done ? min_t(u64, end - desc->done, SIZE_MAX) : 0;
 }
 
 /**
@@ -292,20 +318,21 @@ static bool dma_loopback_next(struct dma_loopback_chan *lc,
 		}
 
 		limit = dma_loopback_fault_limit(desc);
-		credit = dma_loopback_credit(lc);
+		credit = SIZE_MAX;
 		/* What has not moved at all does not end without credit. */
-		if (desc->done >= limit && (desc->done || credit)) {
-			if (dma_loopback_arrive(lc, desc))
-				continue;
+		if (desc->done < limit || !desc->done)
+			credit = dma_loopback_credit(lc, desc);
+		if (!credit) {
+			dma_loopback_halt(lc, DMA_LOOPBACK_STATE_WAITING);
+			return false;
+		}
+		if (desc->done < limit)
+			break;
 
+		if (!dma_loopback_arrive(lc, desc)) {
 			dma_loopback_halt(lc, DMA_LOOPBACK_STATE_HELD);
 			return false;
 		}
-		if (credit)
-			break;
-
-		dma_loopback_halt(lc, DMA_LOOPBACK_STATE_WAITING);
-		return false;
 	}
 
 	lc->state = DMA_LOOPBACK_STATE_RUNNING;
@@ -344,7 +371,7 @@ static void dma_loopback_advance(struct dma_loopback_chan *lc,
 		return;
 
 	lc->counters.bytes += len;
-	if (!lc->credit_transfers)
+	if (!desc->released)
 		lc->credit_bytes -= min_t(u64, lc->credit_bytes, len);
 	if (span->wrong < len && desc->fault) {
 		dma_loopback_fault_strike(lc, desc->fault, desc);
@@ -574,6 +601,15 @@ dma_loopback_burst_pair(struct dma_loopback *dl)
 	return DMA_LOOPBACK_MORE;
 }
 
+/* No burst of a channel that has no peer */
+static void dma_loopback_no_burst(struct dma_loopback_chan *lc)
+{
+	struct dma_loopback_span span;
+
+	if (dma_loopback_next(lc, &span))
+		dma_loopback_wait(lc);
+}
+
 static void dma_loopback_work(struct work_struct *work)
 {
 	struct dma_loopback *dl =
@@ -593,6 +629,10 @@ static void dma_loopback_work(struct work_struct *work)
 							      &dl->rx_pace);
 			if (!dl->shape.discard && !dl->shape.counter)
 				tx = dma_loopback_burst_pair(dl);
+			if (dl->shape.discard && !dl->shape.counter)
+				dma_loopback_no_burst(&dl->rx);
+			if (!dl->shape.discard && dl->shape.counter)
+				dma_loopback_no_burst(&dl->tx);
 		}
 
 		/*
@@ -660,20 +700,22 @@ dma_loopback_prep(struct dma_loopback_chan *lc, size_t nvecs,
 	if (dir != lc->dir || !nvecs)
 		return NULL;
 
+	desc = kzalloc(struct_size(desc, vecs, nvecs), GFP_NOWAIT);
 	scoped_guard(spinlock_irqsave, &lc->vc.lock) {
 		number = ++lc->counters.prepared;
-		if (dma_loopback_fault_prep(lc, number))
-			return NULL;
+		if (dma_loopback_fault_prep(lc, number, desc))
+			goto refuse;
 	}
-
-	desc = kzalloc(struct_size(desc, vecs, nvecs), GFP_NOWAIT);
-	if (!desc)
-		return NULL;
 
 	desc->number = number;
 	desc->nvecs = nvecs;
 
 	return desc;
+
+refuse:
+	kfree(desc);
+
+	return NULL;
 }
 
 /* The engine reaches memory through the kernel's mapping of its page. */
@@ -765,7 +807,8 @@ dma_loopback_prep_done(struct dma_loopback_chan *lc,
 		lc->descriptors++;
 		dma_loopback_fault_bind(lc, desc);
 		if (dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_SPLIT))
-			desc->seg_size = desc->fault->bytes;
+			desc->seg_size = min_not_zero(desc->fault->bytes,
+						      shape->max_seg_size);
 		if (dma_loopback_fault_is(desc,
 					  DMA_LOOPBACK_FAULT_KIND_COALESCE))
 			coalesce = true;

@@ -24,8 +24,6 @@
 #include "dma-loopback.h"
 
 struct dma_loopback_desc;
-struct genl_info;
-struct sk_buff;
 
 /**
  * struct dma_loopback_fault - Something that is to go wrong
@@ -70,6 +68,7 @@ struct dma_loopback_fault {
  * @reported: bytes of which the last event told
  * @seg_size: most bytes of a hardware segment, 0: no limit
  * @segs: number of hardware segments
+ * @released: the step clock has released it as a whole
  * @vec: index of the vector that is being moved
  * @vec_done: bytes of that vector moved so far
  * @nvecs: number of vectors
@@ -86,6 +85,7 @@ struct dma_loopback_desc {
 	size_t reported;
 	size_t seg_size;
 	u32 segs;
+	bool released;
 	size_t vec;
 	size_t vec_done;
 	size_t nvecs;
@@ -177,7 +177,8 @@ struct dma_loopback_pace {
  * @counter: position in the counter stream
  * @tx_pace: pacing of @tx, or of both channels while TX feeds RX
  * @rx_pace: pacing of @rx where the counter feeds it
- * @fault_id: number of the last fault, protected by the list of controllers
+ * @fault_id: number of the last fault, protected by the mutex of the
+ *	list of controllers
  * @fail_prep: random faults, like DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED
  * @fail_submit: random faults, like DMA_LOOPBACK_FAULT_KIND_SUBMIT_ERROR
  * @fail_transfer: random faults, like DMA_LOOPBACK_FAULT_KIND_READ_ERROR or,
@@ -248,11 +249,13 @@ bool dma_loopback_fault_del(struct dma_loopback_chan *lc, u32 id);
 int dma_loopback_fault_start(struct dma_loopback_link *link,
 			     enum dma_transfer_direction dir, bool running);
 
-bool dma_loopback_fault_prep(struct dma_loopback_chan *lc, u64 number);
+bool dma_loopback_fault_prep(struct dma_loopback_chan *lc, u64 number,
+			     bool possible);
 int dma_loopback_fault_submit(struct dma_loopback_chan *lc,
 			      struct dma_loopback_desc *desc);
 void dma_loopback_fault_bind(struct dma_loopback_chan *lc,
 			     struct dma_loopback_desc *desc);
+bool dma_loopback_fault_ends(const struct dma_loopback_desc *desc);
 size_t dma_loopback_fault_limit(const struct dma_loopback_desc *desc);
 bool dma_loopback_fault_holds(struct dma_loopback_chan *lc,
 			      struct dma_loopback_desc *desc);

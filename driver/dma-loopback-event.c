@@ -261,9 +261,11 @@ static unsigned int dma_loopback_event_send(struct dma_loopback_events *events)
 	scoped_guard(spinlock_irqsave, &events->lock)
 		events->tail = skb ? sent : head;
 
-	if (skb)
+	if (skb && sent != tail)
 		genlmsg_multicast(&dma_loopback_nl_family, skb, 0,
 				  DMA_LOOPBACK_NLGRP_EVENTS, GFP_KERNEL);
+	else
+		nlmsg_free(skb);
 	if (!skb || lost)
 		genl_set_err(&dma_loopback_nl_family, &init_net, 0,
 			     DMA_LOOPBACK_NLGRP_EVENTS, -ENOBUFS);

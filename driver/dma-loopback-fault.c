@@ -87,10 +87,12 @@ static void dma_loopback_fault_random(struct dma_loopback_chan *lc,
  * dma_loopback_fault_prep() - Is this transfer not to be prepared?
  * @lc: channel, vc.lock must be held
  * @number: number of the transfer
+ * @possible: it could be prepared otherwise
  *
  * Return: true if it is to be refused.
  */
-bool dma_loopback_fault_prep(struct dma_loopback_chan *lc, u64 number)
+bool dma_loopback_fault_prep(struct dma_loopback_chan *lc, u64 number,
+			     bool possible)
 {
 	struct dma_loopback_fault *fault;
 
@@ -101,11 +103,15 @@ bool dma_loopback_fault_prep(struct dma_loopback_chan *lc, u64 number)
 		return true;
 	}
 
-	if (!should_fail(&dma_loopback_of(lc)->fail_prep, 1))
-		return false;
+	if (possible) {
+		if (!should_fail(&dma_loopback_of(lc)->fail_prep, 1))
+			return false;
 
-	dma_loopback_fault_random(lc, DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED,
-				  number, NULL);
+		dma_loopback_fault_random(lc,
+					  DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED,
+					  number, NULL);
+	}
+
 	if (fault)
 		dma_loopback_fault_free(fault);
 
@@ -166,6 +172,28 @@ int dma_loopback_fault_submit(struct dma_loopback_chan *lc,
 }
 
 /**
+ * dma_loopback_fault_ends() - Does a fault end a transfer where it limits it?
+ * @desc: transfer, with vc.lock of its channel held
+ *
+ * Return: true if the transfer ends, though it may not be complete.
+ */
+bool dma_loopback_fault_ends(const struct dma_loopback_desc *desc)
+{
+	if (!desc->fault)
+		return false;
+
+	switch (desc->fault->kind) {
+	case DMA_LOOPBACK_FAULT_KIND_READ_ERROR:
+	case DMA_LOOPBACK_FAULT_KIND_WRITE_ERROR:
+	case DMA_LOOPBACK_FAULT_KIND_ABORT:
+	case DMA_LOOPBACK_FAULT_KIND_SHORT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
  * dma_loopback_fault_limit() - How far a transfer gets
  * @desc: transfer, with vc.lock of its channel held
  *
@@ -173,21 +201,11 @@ int dma_loopback_fault_submit(struct dma_loopback_chan *lc,
  */
 size_t dma_loopback_fault_limit(const struct dma_loopback_desc *desc)
 {
-	const struct dma_loopback_fault *fault = desc->fault;
+	if (dma_loopback_fault_ends(desc) ||
+	    dma_loopback_fault_is(desc, DMA_LOOPBACK_FAULT_KIND_STALL))
+		return min(desc->fault->bytes, desc->len);
 
-	if (!fault)
-		return desc->len;
-
-	switch (fault->kind) {
-	case DMA_LOOPBACK_FAULT_KIND_READ_ERROR:
-	case DMA_LOOPBACK_FAULT_KIND_WRITE_ERROR:
-	case DMA_LOOPBACK_FAULT_KIND_ABORT:
-	case DMA_LOOPBACK_FAULT_KIND_SHORT:
-	case DMA_LOOPBACK_FAULT_KIND_STALL:
-		return min(fault->bytes, desc->len);
-	default:
-		return desc->len;
-	}
+	return desc->len;
 }
 
 /**

@@ -402,6 +402,7 @@ int dma_loopback_nl_fault_add_doit(struct sk_buff *skb, struct genl_info *info)
 	struct sk_buff *reply;
 	void *hdr;
 	int ret;
+	u32 id;
 
 	guard(mutex)(&dma_loopback_mutex);
 
@@ -444,9 +445,13 @@ int dma_loopback_nl_fault_add_doit(struct sk_buff *skb, struct genl_info *info)
 		goto err_free;
 	}
 
-	dl->fault_id++;
+	/* A client that does not hear of it does not have it. */
+	id = ++dl->fault_id;
+	ret = genlmsg_reply(reply, info);
+	if (ret)
+		dma_loopback_fault_del(lc, id);
 
-	return genlmsg_reply(reply, info);
+	return ret;
 
 err_free:
 	nlmsg_free(reply);

@@ -148,7 +148,8 @@ module_file()
 # --- modules ---
 
 # Our modules, and those of the IIO core that this kernel does not have or that
-# KSRC changes, in $out/modules. Arguments are make's. Sets $modules_built.
+# KSRC changes, in $out/modules. With $misbehave set the loopback driver knows the
+# faults that may crash the kernel. Arguments are make's. Sets $modules_built.
 build_modules()
 {
 	mkdir -p "$out/modules/include/uapi/linux"
@@ -189,7 +190,7 @@ build_modules()
 	# BTF would need pahole, and nothing here reads it.
 	run_make -C "$kbuild" M="$out/modules" KSRC="$ksrc" \
 		CONFIG_DMA_LOOPBACK=m CONFIG_IIO_LOOPBACK=m \
-		KCFLAGS="-I$out/modules/include ${MISBEHAVE:+-DCONFIG_DMA_LOOPBACK_MISBEHAVE=1}" \
+		KCFLAGS="-I$out/modules/include ${misbehave:+-DCONFIG_DMA_LOOPBACK_MISBEHAVE=1}" \
 		CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules
 
 	modules_built="$objs dma-loopback iio-loopback"

@@ -40,8 +40,7 @@ enum dma_loopback_clock {
  *   hold them up
  * @DMA_LOOPBACK_STATE_WAITING: the oldest transfer waits, for a step, for the
  *   rate clock or for the other channel
- * @DMA_LOOPBACK_STATE_HELD: a fault of kind stall or late holds the oldest
- *   transfer
+ * @DMA_LOOPBACK_STATE_HELD: a fault holds the oldest transfer
  */
 enum dma_loopback_state {
 	DMA_LOOPBACK_STATE_IDLE,
@@ -82,14 +81,14 @@ enum dma_loopback_result {
  *   client gets no descriptor
  * @DMA_LOOPBACK_FAULT_KIND_SUBMIT_ERROR: the transfer cannot be submitted, the
  *   client gets error (EIO)
- * @DMA_LOOPBACK_FAULT_KIND_BEFORE_TERMINATE: the transfer completes at the
- *   moment at which it would have been terminated, its callback comes with or
- *   after the termination
- * @DMA_LOOPBACK_FAULT_KIND_AFTER_TERMINATE: a terminated transfer completes
- *   nevertheless, its callback comes after the termination and before the end
- *   of the synchronization
+ * @DMA_LOOPBACK_FAULT_KIND_BEFORE_TERMINATE: all bytes move, but the transfer
+ *   completes only when it is terminated, its callback comes with or after the
+ *   termination
+ * @DMA_LOOPBACK_FAULT_KIND_AFTER_TERMINATE: all bytes move, and the transfer
+ *   is held; once terminated it completes nevertheless, before the end of the
+ *   synchronization
  * @DMA_LOOPBACK_FAULT_KIND_SPLIT: the transfer is done in hardware segments of
- *   bytes (required) each
+ *   no more than bytes (required) each
  * @DMA_LOOPBACK_FAULT_KIND_COALESCE: vectors of the transfer that touch are
  *   one hardware segment
  * @DMA_LOOPBACK_FAULT_KIND_ENABLE_BEFORE: the peripheral fails to start, with
@@ -97,11 +96,13 @@ enum dma_loopback_result {
  * @DMA_LOOPBACK_FAULT_KIND_ENABLE_AFTER: the peripheral fails to start, with
  *   error (EIO), when its DMA runs
  * @DMA_LOOPBACK_FAULT_KIND_DOUBLE: the transfer completes, and once more when
- *   the fault is deleted
- * @DMA_LOOPBACK_FAULT_KIND_AFTER_SYNCHRONIZE: a terminated transfer completes
- *   after the synchronization that should have been the end of it
+ *   the fault is deleted, if the channel is not terminated before; one at a
+ *   time
+ * @DMA_LOOPBACK_FAULT_KIND_AFTER_SYNCHRONIZE: all bytes move, and the transfer
+ *   is held; once terminated it completes nevertheless, after the
+ *   synchronization
  * @DMA_LOOPBACK_FAULT_KIND_REORDER: the transfer completes after the next one
- *   of its channel
+ *   of its channel; one at a time
  * @DMA_LOOPBACK_FAULT_KIND_WRONG_BYTES: the byte at position bytes (default 0)
  *   of an input transfer, or of what an output transfer sends, is inverted
  */
@@ -145,15 +146,15 @@ enum dma_loopback_fault_state {
  * @DMA_LOOPBACK_EVENT_TYPE_ISSUED: it was handed to the engine
  * @DMA_LOOPBACK_EVENT_TYPE_STARTED: it is the oldest of its channel, and the
  *   engine has taken it up
- * @DMA_LOOPBACK_EVENT_TYPE_PROGRESSED: it has come to a halt in the middle,
- *   after bytes
+ * @DMA_LOOPBACK_EVENT_TYPE_PROGRESSED: it has come to a halt after bytes,
+ *   before it has ended
  * @DMA_LOOPBACK_EVENT_TYPE_COMPLETED: it has ended, with result and residue;
  *   its callback comes next
  * @DMA_LOOPBACK_EVENT_TYPE_FAULTED: a fault has an effect on it, now
  * @DMA_LOOPBACK_EVENT_TYPE_TERMINATED: it was taken off the channel, after
  *   bytes
- * @DMA_LOOPBACK_EVENT_TYPE_SYNCHRONIZED: no callback of a terminated transfer
- *   comes any more, of no transfer
+ * @DMA_LOOPBACK_EVENT_TYPE_SYNCHRONIZED: the channel, not a transfer of it;
+ *   callbacks of what was terminated or completed before have returned
  */
 enum dma_loopback_event_type {
 	DMA_LOOPBACK_EVENT_TYPE_SUBMITTED,

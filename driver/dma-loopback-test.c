@@ -9,6 +9,9 @@
  *
  * A comment "REQ ID..." above a test names the requirements that it covers, as
  * they are in selftests/requirements.yaml.
+ *
+ * All the time somebody listens to the driver's events, as userspace may: the
+ * events have to be complete, and what they cost must not hurt anybody.
  */
 
 #include <kunit/device.h>
@@ -16,6 +19,7 @@
 
 #include <linux/atomic.h>
 #include <linux/bits.h>
+#include <linux/cleanup.h>
 #include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/device.h>
@@ -27,28 +31,68 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
+#include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
 #include <linux/panic.h>
 #include <linux/platform_device.h>
 #include <linux/preempt.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/socket.h>
+#include <linux/sockptr.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/time64.h>
 #include <linux/types.h>
 #include <linux/unaligned.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+#include <net/net_namespace.h>
+#include <net/netlink.h>
+#include <net/sock.h>
 
-#include "dma-loopback.h"
+#include "dma-loopback-core.h"
 
 /* Nothing here takes long; this much means that it will not happen. */
 #define DEADLINE	(30 * HZ)
 
 /* No byte that a test sends, see fill() */
 #define POISON		0xa5
+
+/* More events than a test has that looks at them */
+#define EVENTS_MAX	64
+
+/**
+ * struct event - An event of the driver, as a listener gets it
+ * @val: its attributes, 0 for those that it does not have
+ */
+struct event {
+	u64 val[DMA_LOOPBACK_A_EVENT_MAX + 1];
+};
+
+/**
+ * struct listener - Who listens to events, from the first test to the last
+ * @sock: a netlink socket
+ * @seq: number of the last event that it has got
+ * @missed: events up to this number may have been missed
+ * @lost: some were lost since; the socket is to be emptied
+ * @buf: a datagram
+ */
+struct listener {
+	struct socket *sock;
+	u64 seq;
+	u64 missed;
+	bool lost;
+	u8 buf[SZ_8K];
+};
+
+static struct listener listener;
 
 /**
  * struct loopback - A controller and its client
@@ -59,6 +103,9 @@
  * @tx: memory to device
  * @rx: device to memory
  * @calls: callbacks so far, of all transfers
+ * @faults: faults so far
+ * @events: events of the controller, the first of them
+ * @nr_events: how many these are
  */
 struct loopback {
 	struct kunit *test;
@@ -68,6 +115,9 @@ struct loopback {
 	struct dma_chan *tx;
 	struct dma_chan *rx;
 	atomic_t calls;
+	u32 faults;
+	struct event events[EVENTS_MAX];
+	size_t nr_events;
 };
 
 /**
@@ -90,6 +140,7 @@ struct memory {
  * @chan: on which channel
  * @dir: direction of that channel
  * @tx: the descriptor, until it is issued
+ * @number: how many transfers were prepared on the channel, this one included
  * @cookie: what submit returned
  * @next: transfer for the callback to submit and issue, or NULL
  * @terminate: terminate the channel from the callback
@@ -108,6 +159,7 @@ struct transfer {
 	struct dma_chan *chan;
 	enum dma_transfer_direction dir;
 	struct dma_async_tx_descriptor *tx;
+	u64 number;
 	dma_cookie_t cookie;
 	struct transfer *next;
 	bool terminate;
@@ -193,6 +245,113 @@ static struct loopback *make_solo(struct kunit *test)
 	});
 }
 
+/* --- the listener --- */
+
+static void take_event(struct kunit *test, const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[DMA_LOOPBACK_A_EVENT_MAX + 1];
+	u64 before = max(listener.seq, listener.missed);
+	struct loopback *lb = test->priv;
+	struct event e = {};
+	u64 seq;
+	int i;
+
+	KUNIT_ASSERT_EQ(test, 0, nlmsg_parse(nlh, GENL_HDRLEN, attrs,
+					     DMA_LOOPBACK_A_EVENT_MAX, NULL,
+					     NULL));
+	for (i = 1; i <= DMA_LOOPBACK_A_EVENT_MAX; i++) {
+		if (attrs[i])
+			e.val[i] = nla_get_uint(attrs[i]);
+	}
+
+	seq = e.val[DMA_LOOPBACK_A_EVENT_SEQ];
+	if (seq > listener.missed && !listener.lost)
+		KUNIT_EXPECT_EQ_MSG(test, before + 1, seq,
+				    "events were lost, and nobody was told");
+	listener.seq = seq;
+
+	if (lb && e.val[DMA_LOOPBACK_A_EVENT_INSTANCE] == lb->dma->id &&
+	    lb->nr_events < EVENTS_MAX)
+		lb->events[lb->nr_events++] = e;
+}
+
+/* Take all events that there have been so far, or be told that some are lost */
+static void take_events(struct kunit *test)
+{
+	u64 last = dma_loopback_event_seq();
+	struct msghdr msg = {};
+	struct nlmsghdr *nlh;
+	int n, rest;
+
+	while (max(listener.seq, listener.missed) < last) {
+		struct kvec vec = { listener.buf, sizeof(listener.buf) };
+
+		n = kernel_recvmsg(listener.sock, &msg, &vec, 1, vec.iov_len,
+				   listener.lost ? MSG_DONTWAIT : 0);
+		if (n == -ENOBUFS) {
+			listener.lost = true;
+			continue;
+		}
+		if (n == -EAGAIN && listener.lost) {
+			kunit_info(test, "the listener has lost events");
+			listener.lost = false;
+			listener.missed = dma_loopback_event_seq();
+			continue;
+		}
+		KUNIT_ASSERT_GT_MSG(test, n, 0, "event %llu did not come",
+				    listener.seq + 1);
+		nlmsg_for_each_msg(nlh, (struct nlmsghdr *)listener.buf, n,
+				   rest)
+			take_event(test, nlh);
+	}
+}
+
+static int loopback_suite_init(struct kunit_suite *suite)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int group = dma_loopback_event_group();
+	struct socket *sock;
+	int ret;
+
+	ret = sock_create_kern(&init_net, AF_NETLINK, SOCK_RAW,
+			       NETLINK_GENERIC, &sock);
+	if (ret)
+		return ret;
+
+	/* Who has no address gets nothing from the kernel, which has none. */
+	ret = kernel_bind(sock, (struct sockaddr *)&addr, sizeof(addr));
+	if (!ret)
+		ret = sock->ops->setsockopt(sock, SOL_NETLINK,
+					    NETLINK_ADD_MEMBERSHIP,
+					    KERNEL_SOCKPTR(&group),
+					    sizeof(group));
+	if (ret) {
+		sock_release(sock);
+		return ret;
+	}
+
+	sock_set_rcvbuf(sock->sk, SZ_8M);
+	sock->sk->sk_rcvtimeo = DEADLINE;
+	listener.sock = sock;
+	listener.missed = dma_loopback_event_seq();
+
+	return 0;
+}
+
+static void loopback_suite_exit(struct kunit_suite *suite)
+{
+	if (listener.sock)
+		sock_release(listener.sock);
+}
+
+/* Of the controller of the test before, whose number the next one may get */
+static int loopback_test_init(struct kunit *test)
+{
+	take_events(test);
+
+	return 0;
+}
+
 /* Before the memory that transfers use goes, whatever became of the test. */
 static void loopback_test_exit(struct kunit *test)
 {
@@ -203,6 +362,7 @@ static void loopback_test_exit(struct kunit *test)
 
 	dmaengine_terminate_sync(lb->tx);
 	dmaengine_terminate_sync(lb->rx);
+	take_events(test);
 }
 
 /* --- memory --- */
@@ -343,6 +503,10 @@ static struct transfer *make_transfer(struct loopback *lb,
 
 static void hook(struct transfer *t)
 {
+	struct virt_dma_desc *vd;
+
+	vd = container_of(t->tx, struct virt_dma_desc, tx);
+	t->number = to_dma_loopback_desc(vd)->number;
 	t->tx->callback_result = transfer_done;
 	t->tx->callback_param = t;
 }
@@ -1353,6 +1517,966 @@ static void released_channel_can_be_requested(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, atomic_read(&t[i]->calls));
 }
 
+/* --- faults --- */
+
+/* Of the next transfer, if @shape does not say which */
+static int try_to_arm(struct loopback *lb, struct dma_chan *chan,
+		      struct dma_loopback_fault shape)
+{
+	struct dma_loopback_fault *fault;
+	int ret;
+
+	fault = kmemdup(&shape, sizeof(shape), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(lb->test, fault);
+
+	fault->id = ++lb->faults;
+	fault->nth = shape.nth ?: 1;
+	ret = dma_loopback_fault_add(to_dma_loopback_chan(chan), fault);
+	if (ret)
+		kfree(fault);
+
+	return ret;
+}
+
+/* Return: the number of the fault. */
+static u32 arm(struct loopback *lb, struct dma_chan *chan,
+	       struct dma_loopback_fault shape)
+{
+	KUNIT_ASSERT_EQ(lb->test, 0, try_to_arm(lb, chan, shape));
+
+	return lb->faults;
+}
+
+static void disarm(struct loopback *lb, struct dma_chan *chan, u32 id)
+{
+	KUNIT_EXPECT_TRUE(lb->test,
+			  dma_loopback_fault_del(to_dma_loopback_chan(chan),
+						 id));
+}
+
+static size_t faults_of(struct dma_chan *chan)
+{
+	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	return list_count_nodes(&lc->faults);
+}
+
+static u32 descriptors_of(struct dma_chan *chan)
+{
+	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	return lc->descriptors;
+}
+
+/* Have the engine do all that it can do, after something has woken it. */
+static void let_engine_settle(struct loopback *lb)
+{
+	flush_delayed_work(&to_dma_loopback(lb->tx->device)->work);
+}
+
+/* The event of this type that is transfer @number's, an empty one for none */
+static const struct event *event_of(struct loopback *lb, struct dma_chan *chan,
+				    u64 number,
+				    enum dma_loopback_event_type type)
+{
+	static const struct event none;
+	size_t i;
+
+	take_events(lb->test);
+	for (i = 0; i < lb->nr_events; i++) {
+		const u64 *val = lb->events[i].val;
+
+		if (val[DMA_LOOPBACK_A_EVENT_CHANNEL] ==
+		    dma_loopback_channel(to_dma_loopback_chan(chan)) &&
+		    val[DMA_LOOPBACK_A_EVENT_TRANSFER] == number &&
+		    val[DMA_LOOPBACK_A_EVENT_TYPE] == type)
+			return &lb->events[i];
+	}
+
+	return &none;
+}
+
+/*
+ * What the events tell of a transfer, and of its channel, in order; its fault
+ * is gone with what it tells.
+ */
+static void expect_story(struct transfer *t, const char *expected)
+{
+	static const char * const names[] = {
+		[DMA_LOOPBACK_EVENT_TYPE_SUBMITTED] = "submitted",
+		[DMA_LOOPBACK_EVENT_TYPE_ISSUED] = "issued",
+		[DMA_LOOPBACK_EVENT_TYPE_STARTED] = "started",
+		[DMA_LOOPBACK_EVENT_TYPE_PROGRESSED] = "progressed",
+		[DMA_LOOPBACK_EVENT_TYPE_COMPLETED] = "completed",
+		[DMA_LOOPBACK_EVENT_TYPE_FAULTED] = "faulted",
+		[DMA_LOOPBACK_EVENT_TYPE_TERMINATED] = "terminated",
+		[DMA_LOOPBACK_EVENT_TYPE_SYNCHRONIZED] = "synchronized",
+	};
+	struct loopback *lb = t->lb;
+	char story[128] = "";
+	size_t i, len = 0;
+
+	take_events(lb->test);
+	for (i = 0; i < lb->nr_events; i++) {
+		const u64 *val = lb->events[i].val;
+		u64 transfer = val[DMA_LOOPBACK_A_EVENT_TRANSFER];
+
+		if (val[DMA_LOOPBACK_A_EVENT_CHANNEL] ==
+		    dma_loopback_channel(to_dma_loopback_chan(t->chan)) &&
+		    (!transfer || transfer == t->number))
+			len += scnprintf(story + len, sizeof(story) - len,
+					 "%s%s", len ? " " : "",
+					 names[val[DMA_LOOPBACK_A_EVENT_TYPE]]);
+	}
+
+	KUNIT_EXPECT_STREQ(lb->test, expected, story);
+	KUNIT_EXPECT_EQ(lb->test, 0, faults_of(t->chan));
+}
+
+static void expect_result(struct transfer *t,
+			  enum dmaengine_tx_result result, u32 residue)
+{
+	KUNIT_EXPECT_EQ(t->lb->test, 1, atomic_read(&t->calls));
+	KUNIT_EXPECT_EQ(t->lb->test, result, t->result.result);
+	KUNIT_EXPECT_EQ(t->lb->test, residue, t->result.residue);
+}
+
+/* A transfer that comes to an end after @bytes of 64, and the one after it */
+static void expect_end(struct loopback *lb, struct dma_chan *chan,
+		       enum dma_loopback_fault_kind kind, size_t bytes,
+		       enum dmaengine_tx_result result)
+{
+	struct memory *mem = make_memory(lb, 128);
+	struct transfer *faulty, *next;
+	const struct event *e;
+	u32 id;
+
+	id = arm(lb, chan, (struct dma_loopback_fault) {
+		.kind = kind,
+		.bytes = bytes,
+	});
+	faulty = start(lb, chan, mem, 0, 64);
+	next = start(lb, chan, mem, 64, 64);
+	wait_for(next);
+	wait_for(faulty);
+	expect_result(faulty, result, 64 - bytes);
+	expect_result(next, DMA_TRANS_NOERROR, 0);
+	expect_untouched(lb, mem, bytes, 64);
+
+	expect_story(faulty, "submitted issued started faulted completed");
+	expect_story(next, "submitted issued started completed");
+	e = event_of(lb, chan, faulty->number,
+		     DMA_LOOPBACK_EVENT_TYPE_COMPLETED);
+	KUNIT_EXPECT_EQ(lb->test, result, e->val[DMA_LOOPBACK_A_EVENT_RESULT]);
+	KUNIT_EXPECT_EQ(lb->test, bytes, e->val[DMA_LOOPBACK_A_EVENT_BYTES]);
+	KUNIT_EXPECT_EQ(lb->test, 64 - bytes,
+			e->val[DMA_LOOPBACK_A_EVENT_RESIDUE]);
+	e = event_of(lb, chan, faulty->number, DMA_LOOPBACK_EVENT_TYPE_FAULTED);
+	KUNIT_EXPECT_EQ(lb->test, kind, e->val[DMA_LOOPBACK_A_EVENT_KIND]);
+	KUNIT_EXPECT_EQ(lb->test, id, e->val[DMA_LOOPBACK_A_EVENT_FAULT]);
+}
+
+/* REQ DMAE-11 DMAE-12 */
+static void read_error_is_reported(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+
+	expect_end(lb, lb->rx, DMA_LOOPBACK_FAULT_KIND_READ_ERROR, 24,
+		   DMA_TRANS_READ_FAILED);
+}
+
+/* REQ DMAE-11 DMAE-12 */
+static void write_error_is_reported(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+
+	expect_end(lb, lb->tx, DMA_LOOPBACK_FAULT_KIND_WRITE_ERROR, 24,
+		   DMA_TRANS_WRITE_FAILED);
+}
+
+/* REQ DMAE-11 DMAE-12: of either direction, and before the first byte */
+static void abort_is_reported(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+
+	expect_end(lb, lb->rx, DMA_LOOPBACK_FAULT_KIND_ABORT, 24,
+		   DMA_TRANS_ABORTED);
+	expect_end(lb, lb->tx, DMA_LOOPBACK_FAULT_KIND_ABORT, 0,
+		   DMA_TRANS_ABORTED);
+}
+
+/* REQ DMAE-11 */
+static void short_transfer_has_a_residue(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+
+	expect_end(lb, lb->rx, DMA_LOOPBACK_FAULT_KIND_SHORT, 24,
+		   DMA_TRANS_NOERROR);
+	expect_end(lb, lb->tx, DMA_LOOPBACK_FAULT_KIND_SHORT, 0,
+		   DMA_TRANS_NOERROR);
+}
+
+/* REQ DMAE-02: what failed has sent and received what it says, no byte more */
+static void what_fails_takes_no_more_bytes(struct kunit *test)
+{
+	struct loopback *lb = make_pair(test);
+	struct memory *src = make_source(lb, 256);
+	struct memory *dst = make_memory(lb, 256);
+	struct transfer *tx, *rx, *next;
+
+	arm(lb, lb->tx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_WRITE_ERROR,
+		.bytes = 24,
+	});
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_READ_ERROR,
+		.bytes = 50,
+	});
+	tx = start(lb, lb->tx, src, 0, 64);
+	next = start(lb, lb->tx, src, 100, 100);
+	rx = start(lb, lb->rx, dst, 0, 64);
+	wait_for(start(lb, lb->rx, dst, 128, 74));
+	wait_for(tx);
+	wait_for(rx);
+	wait_for(next);
+
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 24);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu + 24, src->cpu + 100, 26);
+	expect_untouched(lb, dst, 50, 128);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu + 128, src->cpu + 126, 74);
+}
+
+static void stalled_transfer_waits_for_its_fault_to_go(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 128);
+	struct transfer *rx, *next;
+	u32 id;
+
+	id = arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_STALL,
+		.bytes = 24,
+	});
+	rx = start(lb, lb->rx, mem, 0, 64);
+	next = start(lb, lb->rx, mem, 64, 64);
+	let_engine_settle(lb);
+	let_engine_look(lb, lb->tx);
+	expect_residue(rx, 40);
+	expect_residue(next, 64);
+	expect_untouched(lb, mem, 24, 128);
+
+	disarm(lb, lb->rx, id);
+	wait_for(next);
+	wait_for(rx);
+	expect_result(rx, DMA_TRANS_NOERROR, 0);
+	expect_story(rx,
+		     "submitted issued started faulted progressed completed");
+	KUNIT_EXPECT_EQ(test, 15, get_unaligned_le32(mem->cpu + 60));
+}
+
+/* REQ DMAE-13 DMAE-15: in the worst state that a channel can be in */
+static void stalled_transfer_can_be_terminated(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_STALL,
+	});
+	rx = start(lb, lb->rx, mem, 0, 64);
+	let_engine_settle(lb);
+	expect_residue(rx, 64);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_async(lb->rx));
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+	dmaengine_synchronize(lb->rx);
+	expect_story(rx,
+		     "submitted issued started faulted terminated synchronized");
+
+	wait_for(start(lb, lb->rx, mem, 0, 64));
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rx->calls));
+}
+
+static void late_transfer_completes_when_its_fault_goes(struct kunit *test)
+{
+	struct loopback *lb = make_pair(test);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 64);
+	struct transfer *tx, *rx;
+	u32 id;
+
+	id = arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_LATE,
+	});
+	rx = start(lb, lb->rx, dst, 0, 64);
+	tx = start(lb, lb->tx, src, 0, 64);
+	wait_for(tx);
+	let_engine_settle(lb);
+	expect_residue(rx, 0);
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&rx->calls));
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 64);
+
+	disarm(lb, lb->rx, id);
+	wait_for(rx);
+	expect_result(rx, DMA_TRANS_NOERROR, 0);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+}
+
+static void late_transfer_completes_after_its_delay(struct kunit *test)
+{
+	static const struct dma_loopback_fault late = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_LATE,
+		.delay = 50,
+	};
+	struct loopback *lb = make_pair(test);
+	struct memory *mem = make_memory(lb, 64);
+	ktime_t since = ktime_get();
+	struct transfer *rx, *tx;
+
+	arm(lb, lb->rx, late);
+	arm(lb, lb->tx, late);
+	rx = start(lb, lb->rx, mem, 0, 32);
+	tx = start(lb, lb->tx, mem, 32, 32);
+	wait_for(rx);
+	wait_for(tx);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), since), 50);
+	expect_result(rx, DMA_TRANS_NOERROR, 0);
+	expect_result(tx, DMA_TRANS_NOERROR, 0);
+
+	/* What is behind it has to wait as long. */
+	since = ktime_get();
+	arm(lb, lb->rx, late);
+	start(lb, lb->rx, mem, 0, 32);
+	wait_for(start(lb, lb->tx, mem, 32, 32));
+	expect_loop_works(lb, 32);
+	KUNIT_EXPECT_GE(test, ktime_ms_delta(ktime_get(), since), 50);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+}
+
+static void prep_is_refused_once(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct dma_vec vec = { .addr = mem->dma, .len = 16 };
+	struct transfer *before, *after;
+	const struct event *e;
+	struct scatterlist sg;
+	u32 id;
+
+	id = arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED,
+		.nth = 2,
+	});
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED,
+		.nth = 3,
+	});
+	before = prep(lb, lb->rx, mem, 0, 16, 0);
+	expect_refused(lb, lb->rx, &vec, 1, DMA_DEV_TO_MEM);
+
+	sg_init_table(&sg, 1);
+	sg_dma_address(&sg) = mem->dma;
+	sg_dma_len(&sg) = 16;
+	KUNIT_EXPECT_NULL(test, dmaengine_prep_slave_sg(lb->rx, &sg, 1,
+							DMA_DEV_TO_MEM, 0));
+	after = prep(lb, lb->rx, mem, 16, 16, 0);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+
+	e = event_of(lb, lb->rx, 2, DMA_LOOPBACK_EVENT_TYPE_FAULTED);
+	KUNIT_EXPECT_EQ(test, id, e->val[DMA_LOOPBACK_A_EVENT_FAULT]);
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_FAULT_KIND_PREP_REFUSED,
+			e->val[DMA_LOOPBACK_A_EVENT_KIND]);
+
+	issue(before);
+	issue(after);
+	wait_for(before);
+	wait_for(after);
+}
+
+static void submit_error_is_the_cookie(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *t[3];
+
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_SUBMIT_ERROR,
+	});
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_SUBMIT_ERROR,
+		.nth = 2,
+		.error = ENOSPC,
+	});
+	t[0] = prep(lb, lb->rx, mem, 0, 16, 0);
+	t[1] = prep(lb, lb->rx, mem, 16, 16, 0);
+	KUNIT_EXPECT_EQ(test, 2, descriptors_of(lb->rx));
+	KUNIT_EXPECT_EQ(test, -EIO, dmaengine_submit(t[0]->tx));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, dmaengine_submit(t[1]->tx));
+	KUNIT_EXPECT_EQ(test, 0, descriptors_of(lb->rx));
+
+	t[2] = start(lb, lb->rx, mem, 32, 16);
+	wait_for(t[2]);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&lb->calls));
+	expect_untouched(lb, mem, 0, 32);
+	expect_story(t[0], "faulted");
+	expect_story(t[1], "faulted");
+	expect_story(t[2], "submitted issued started completed");
+}
+
+/* Start a transfer that is held with all of its bytes moved, by a @kind. */
+static struct transfer *start_held(struct loopback *lb,
+				   enum dma_loopback_fault_kind kind)
+{
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+
+	arm(lb, lb->rx, (struct dma_loopback_fault) { .kind = kind });
+	rx = start(lb, lb->rx, mem, 0, 64);
+	let_engine_settle(lb);
+	let_engine_look(lb, lb->tx);
+	expect_residue(rx, 0);
+	KUNIT_EXPECT_EQ(lb->test, 0, atomic_read(&rx->calls));
+
+	return rx;
+}
+
+/* A channel whose transfer was called back once: not again, and it works. */
+static void expect_no_more_calls(struct transfer *t)
+{
+	struct loopback *lb = t->lb;
+
+	wait_for(start(lb, t->chan, make_memory(lb, 64), 0, 64));
+	let_engine_look(lb, lb->tx);
+	KUNIT_ASSERT_EQ(lb->test, 0, dmaengine_terminate_sync(t->chan));
+	expect_result(t, DMA_TRANS_NOERROR, 0);
+	KUNIT_EXPECT_EQ(lb->test, DMA_COMPLETE, t->status);
+}
+
+/* REQ DMAE-09 DMAE-14 */
+static void completes_just_before_terminate(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct transfer *rx;
+
+	rx = start_held(lb, DMA_LOOPBACK_FAULT_KIND_BEFORE_TERMINATE);
+	KUNIT_EXPECT_EQ(test, 0, dmaengine_terminate_async(lb->rx));
+	dmaengine_synchronize(lb->rx);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&rx->calls));
+	expect_story(rx,
+		     "submitted issued started faulted progressed completed synchronized");
+	expect_no_more_calls(rx);
+}
+
+/* REQ DMAE-09 DMAE-14 */
+static void completes_just_after_terminate(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct transfer *rx;
+
+	rx = start_held(lb, DMA_LOOPBACK_FAULT_KIND_AFTER_TERMINATE);
+	KUNIT_EXPECT_EQ(test, 0, dmaengine_terminate_async(lb->rx));
+	dmaengine_synchronize(lb->rx);
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&rx->calls));
+	expect_story(rx,
+		     "submitted issued started faulted progressed terminated completed synchronized");
+	expect_no_more_calls(rx);
+}
+
+/* @n vectors of one @kind of fault must be @segs segments, and all arrive. */
+static void expect_segments(struct loopback *lb,
+			    struct dma_loopback_fault fault,
+			    const struct dma_vec *vecs, size_t n, u32 segs,
+			    struct memory *dst, size_t len)
+{
+	struct transfer *tx, *rx;
+	const struct event *e;
+
+	arm(lb, lb->tx, fault);
+	tx = prep_vecs(lb, lb->tx, vecs, n, 0);
+	issue(tx);
+	rx = start(lb, lb->rx, dst, 0, len);
+	wait_for(tx);
+	wait_for(rx);
+	expect_untouched(lb, dst, len, dst->size);
+	e = event_of(lb, lb->tx, tx->number, DMA_LOOPBACK_EVENT_TYPE_COMPLETED);
+	KUNIT_EXPECT_EQ(lb->test, segs,
+			e->val[DMA_LOOPBACK_A_EVENT_SEGMENTS]);
+	e = event_of(lb, lb->tx, tx->number, DMA_LOOPBACK_EVENT_TYPE_FAULTED);
+	KUNIT_EXPECT_EQ(lb->test, fault.kind,
+			e->val[DMA_LOOPBACK_A_EVENT_KIND]);
+	KUNIT_EXPECT_EQ(lb->test, 0, faults_of(lb->tx));
+}
+
+/* REQ DMAE-02 DMAE-06 */
+static void split_keeps_the_data(struct kunit *test)
+{
+	struct dma_loopback_pdata shape = { .align = 1, .max_segs = 4 };
+	struct dma_loopback_fault split = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_SPLIT,
+		.bytes = 17,
+	};
+	struct loopback *lb = make_loopback(test, shape);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 80);
+	struct dma_vec vecs[] = {
+		{ .addr = src->dma, .len = 33 },
+		{ .addr = src->dma + 33, .len = 31 },
+	};
+
+	/* 17 + 16 and 17 + 14 bytes */
+	expect_segments(lb, split, vecs, 2, 4, dst, 64);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 64);
+
+	/* 16 + 16 + 1 and 16 + 15 are too many. */
+	split.bytes = 16;
+	arm(lb, lb->tx, split);
+	expect_refused(lb, lb->tx, vecs, 2, DMA_MEM_TO_DEV);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->tx));
+}
+
+/* REQ DMAE-02 DMAE-06 */
+static void coalescing_keeps_the_data(struct kunit *test)
+{
+	struct dma_loopback_pdata shape = { .align = 1, .max_segs = 2 };
+	struct dma_loopback_fault coalesce = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_COALESCE,
+	};
+	struct loopback *lb = make_loopback(test, shape);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 80);
+	struct dma_vec vecs[] = {
+		{ .addr = src->dma, .len = 10 },
+		{ .addr = src->dma + 10, .len = 20 },
+		{ .addr = src->dma + 40, .len = 8 },
+		{ .addr = src->dma + 48, .len = 16 },
+	};
+
+	expect_refused(lb, lb->tx, vecs, 4, DMA_MEM_TO_DEV);
+	expect_segments(lb, coalesce, vecs, 4, 2, dst, 54);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 30);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu + 30, src->cpu + 40, 24);
+}
+
+static void start_fails_when_it_is_to(struct kunit *test)
+{
+	struct loopback *lb = make_pair(test);
+	struct dma_loopback_link *link = &lb->link;
+
+	arm(lb, lb->tx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ENABLE_BEFORE,
+	});
+	arm(lb, lb->tx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ENABLE_AFTER,
+		.nth = 2,
+		.error = ENOSPC,
+	});
+	KUNIT_EXPECT_EQ(test, 0, link->start(link, DMA_DEV_TO_MEM, false));
+	KUNIT_EXPECT_EQ(test, -EIO, link->start(link, DMA_MEM_TO_DEV, false));
+	KUNIT_EXPECT_EQ(test, 0, link->start(link, DMA_MEM_TO_DEV, false));
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			link->start(link, DMA_MEM_TO_DEV, true));
+	KUNIT_EXPECT_EQ(test, 0, link->start(link, DMA_MEM_TO_DEV, false));
+	KUNIT_EXPECT_EQ(test, 0, link->start(link, DMA_MEM_TO_DEV, true));
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->tx));
+}
+
+static void one_fault_for_a_transfer(struct kunit *test)
+{
+	struct dma_loopback_fault stall = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_STALL,
+		.nth = 3,
+	};
+	struct dma_loopback_fault before = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ENABLE_BEFORE,
+		.nth = 3,
+	};
+	struct dma_loopback_fault after = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ENABLE_AFTER,
+		.nth = 3,
+	};
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 16);
+	u32 id;
+
+	arm(lb, lb->rx, stall);
+	KUNIT_EXPECT_EQ(test, -EEXIST, try_to_arm(lb, lb->rx, stall));
+
+	/* The same one when it is the next but one */
+	wait_for(start(lb, lb->rx, mem, 0, 16));
+	stall.nth = 2;
+	KUNIT_EXPECT_EQ(test, -EEXIST, try_to_arm(lb, lb->rx, stall));
+	stall.nth = 3;
+	id = arm(lb, lb->rx, stall);
+
+	/* Starts are counted by themselves, and so are channels. */
+	KUNIT_EXPECT_EQ(test, 0, try_to_arm(lb, lb->rx, before));
+	KUNIT_EXPECT_EQ(test, -EEXIST, try_to_arm(lb, lb->rx, after));
+	KUNIT_EXPECT_EQ(test, 0, try_to_arm(lb, lb->tx, stall));
+	KUNIT_EXPECT_EQ(test, 3, faults_of(lb->rx));
+
+	disarm(lb, lb->rx, id);
+	KUNIT_EXPECT_EQ(test, 2, faults_of(lb->rx));
+	KUNIT_EXPECT_FALSE(test,
+			   dma_loopback_fault_del(to_dma_loopback_chan(lb->rx),
+						  id));
+	disarm(lb, lb->rx, 0);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+	KUNIT_EXPECT_EQ(test, 1, faults_of(lb->tx));
+}
+
+static void destroy_cache(void *cache)
+{
+	kmem_cache_destroy(cache);
+}
+
+/* Memory of a cache of its own, which tells when it goes what it still has */
+static void unbinding_deletes_faults(struct kunit *test)
+{
+	struct loopback *lb = make_pair(test);
+	struct dma_loopback_chan *lc[] = {
+		to_dma_loopback_chan(lb->tx),
+		to_dma_loopback_chan(lb->rx),
+	};
+	struct kunit_resource resource;
+	struct dma_loopback_fault *fault;
+	struct kmem_cache *cache;
+	int i, leaked = 0;
+
+	cache = kmem_cache_create("dma_loopback_fault", sizeof(*fault), 0,
+				  SLAB_NO_MERGE, NULL);
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, destroy_cache, cache));
+
+	for (i = 0; i < 4; i++) {
+		fault = kmem_cache_zalloc(cache, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, fault);
+		fault->id = i + 1;
+		fault->kind = DMA_LOOPBACK_FAULT_KIND_STALL;
+		fault->nth = i / 2 + 1;
+		KUNIT_ASSERT_EQ(test, 0,
+				dma_loopback_fault_add(lc[i % 2], fault));
+	}
+
+	/* One of them is of a transfer that was prepared. */
+	prep(lb, lb->tx, make_memory(lb, 16), 0, 16, 0);
+	kunit_release_action(test, release_chan, lb->tx);
+	kunit_release_action(test, release_chan, lb->rx);
+	/* There is nothing left for the end of the test to terminate. */
+	test->priv = NULL;
+	device_release_driver(&lb->dma->dev);
+	KUNIT_EXPECT_NULL(test, lb->link.start);
+
+	/* What mm/slub.c counts in, instead of a warning */
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_named_resource(test, NULL, NULL, &resource,
+						 "slab_errors", &leaked));
+	kunit_release_action(test, destroy_cache, cache);
+	KUNIT_EXPECT_EQ_MSG(test, 0, leaked, "faults were left");
+	kunit_destroy_named_resource(test, "slab_errors");
+}
+
+/* --- faults that no controller may have --- */
+
+static void double_completion_calls_twice(struct kunit *test)
+{
+	struct dma_loopback_fault twice = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_DOUBLE,
+	};
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+	u32 id;
+
+	id = arm(lb, lb->rx, twice);
+	rx = start(lb, lb->rx, mem, 0, 64);
+	wait_for(rx);
+	wait_for(start(lb, lb->rx, mem, 0, 64));
+	expect_result(rx, DMA_TRANS_NOERROR, 0);
+	KUNIT_EXPECT_EQ(test, 1, faults_of(lb->rx));
+
+	disarm(lb, lb->rx, id);
+	wait_for(rx);
+	expect_story(rx,
+		     "submitted issued started faulted completed completed");
+
+	/* Once, if the channel is terminated before */
+	arm(lb, lb->rx, twice);
+	rx = start(lb, lb->rx, mem, 0, 64);
+	wait_for(rx);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->rx));
+	let_engine_look(lb, lb->tx);
+	expect_result(rx, DMA_TRANS_NOERROR, 0);
+	expect_story(rx,
+		     "submitted issued started faulted completed synchronized");
+}
+
+static void stray_completion_comes_after_synchronize(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct transfer *rx;
+
+	rx = start_held(lb, DMA_LOOPBACK_FAULT_KIND_AFTER_SYNCHRONIZE);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->rx));
+	wait_for(rx);
+	expect_story(rx,
+		     "submitted issued started faulted progressed terminated synchronized completed");
+	expect_no_more_calls(rx);
+}
+
+static void reordered_transfer_lets_the_next_one_pass(struct kunit *test)
+{
+	struct dma_loopback_fault reorder = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_REORDER,
+	};
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *first, *second;
+	u32 id;
+
+	arm(lb, lb->rx, reorder);
+	first = start(lb, lb->rx, mem, 0, 32);
+	let_engine_settle(lb);
+	expect_residue(first, 0);
+	second = start(lb, lb->rx, mem, 32, 32);
+	wait_for(first);
+	wait_for(second);
+	KUNIT_EXPECT_LT(test, second->rank, first->rank);
+	KUNIT_EXPECT_EQ(test, 8, get_unaligned_le32(mem->cpu + 32));
+	expect_story(first, "submitted issued started faulted completed");
+
+	/* Nobody comes: the fault goes, or the channel is terminated. */
+	id = arm(lb, lb->rx, reorder);
+	first = start(lb, lb->rx, mem, 0, 32);
+	let_engine_settle(lb);
+	disarm(lb, lb->rx, id);
+	wait_for(first);
+
+	arm(lb, lb->rx, reorder);
+	first = start(lb, lb->rx, mem, 0, 32);
+	let_engine_settle(lb);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->rx));
+	expect_story(first,
+		     "submitted issued started faulted terminated synchronized");
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&first->calls));
+}
+
+/* @wrong is @right but for the byte at @pos. */
+static void expect_one_wrong_byte(struct kunit *test, const u8 *right,
+				  u8 *wrong, size_t pos, size_t len)
+{
+	KUNIT_EXPECT_EQ(test, (u8)~right[pos], wrong[pos]);
+	wrong[pos] = right[pos];
+	KUNIT_EXPECT_MEMEQ(test, wrong, right, len);
+}
+
+static void wrong_byte_is_wrong_alone(struct kunit *test)
+{
+	struct loopback *lb = make_pair(test);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 64);
+	struct transfer *tx, *rx;
+
+	arm(lb, lb->tx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_WRONG_BYTES,
+		.bytes = 40,
+	});
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_WRONG_BYTES,
+		.nth = 2,
+	});
+	tx = start(lb, lb->tx, src, 0, 64);
+	rx = start(lb, lb->rx, dst, 0, 64);
+	wait_for(tx);
+	wait_for(rx);
+	expect_one_wrong_byte(test, src->cpu, dst->cpu, 40, 64);
+
+	tx = start(lb, lb->tx, src, 0, 64);
+	rx = start(lb, lb->rx, dst, 0, 64);
+	wait_for(tx);
+	wait_for(rx);
+	expect_one_wrong_byte(test, src->cpu, dst->cpu, 0, 64);
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->tx));
+	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->rx));
+}
+
+/* --- the step clock --- */
+
+static struct loopback *make_stepped(struct kunit *test, bool solo)
+{
+	return make_loopback(test, (struct dma_loopback_pdata) {
+		.clock = DMA_LOOPBACK_CLOCK_STEP,
+		.align = 4,
+		.counter = solo,
+		.discard = solo,
+	});
+}
+
+static void step(struct loopback *lb, struct dma_chan *chan, u32 transfers,
+		 u32 bytes)
+{
+	dma_loopback_step(to_dma_loopback_chan(chan), transfers, bytes);
+	let_engine_settle(lb);
+}
+
+static void nothing_moves_without_a_step(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx = start(lb, lb->rx, mem, 0, 64);
+	struct transfer *tx = start(lb, lb->tx, mem, 0, 64);
+
+	let_engine_settle(lb);
+	expect_residue(rx, 64);
+	expect_residue(tx, 64);
+	expect_untouched(lb, mem, 0, 64);
+
+	/* Not for a transfer without a byte either */
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->tx));
+	arm(lb, lb->tx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ABORT,
+	});
+	tx = start(lb, lb->tx, mem, 0, 64);
+	let_engine_settle(lb);
+	expect_residue(tx, 64);
+	step(lb, lb->tx, 1, 0);
+	wait_for(tx);
+	expect_residue(rx, 64);
+}
+
+static void step_releases_transfers(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 256);
+	struct transfer *t[4];
+	int i;
+
+	for (i = 0; i < 3; i++)
+		t[i] = start(lb, lb->rx, mem, 64 * i, 64);
+	step(lb, lb->rx, 1, 0);
+	wait_for(t[0]);
+	expect_residue(t[1], 64);
+
+	/* One more than there are now, one less than there will be */
+	step(lb, lb->rx, 3, 0);
+	wait_for(t[1]);
+	wait_for(t[2]);
+	t[3] = start(lb, lb->rx, mem, 192, 32);
+	wait_for(t[3]);
+	t[3] = start(lb, lb->rx, mem, 224, 32);
+	let_engine_settle(lb);
+	expect_residue(t[3], 32);
+	expect_untouched(lb, mem, 224, 256);
+}
+
+static void step_releases_bytes(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 128);
+	struct transfer *rx = start(lb, lb->rx, mem, 0, 64);
+	struct transfer *next = start(lb, lb->rx, mem, 64, 64);
+
+	step(lb, lb->rx, 0, 24);
+	expect_residue(rx, 40);
+	expect_untouched(lb, mem, 24, 128);
+
+	/* In units of the alignment; what is less is not forgotten. */
+	step(lb, lb->rx, 0, 6);
+	expect_residue(rx, 36);
+	step(lb, lb->rx, 0, 2);
+	expect_residue(rx, 32);
+	expect_untouched(lb, mem, 32, 128);
+
+	step(lb, lb->rx, 0, 48);
+	wait_for(rx);
+	expect_residue(next, 48);
+	expect_untouched(lb, mem, 80, 128);
+
+	/* A transfer is what is left of it. */
+	step(lb, lb->rx, 1, 0);
+	wait_for(next);
+}
+
+static void terminate_drops_what_was_released(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+
+	step(lb, lb->rx, 3, 0);
+	step(lb, lb->rx, 0, 100);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->rx));
+	rx = start(lb, lb->rx, mem, 0, 64);
+	let_engine_settle(lb);
+	expect_residue(rx, 64);
+
+	/* The half of one that was terminated is nobody else's. */
+	step(lb, lb->rx, 0, 32);
+	expect_residue(rx, 32);
+	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->rx));
+	rx = start(lb, lb->rx, mem, 0, 64);
+	step(lb, lb->rx, 0, 16);
+	expect_residue(rx, 48);
+}
+
+static void both_channels_need_a_step(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, false);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 64);
+	struct transfer *tx = start(lb, lb->tx, src, 0, 64);
+	struct transfer *rx = start(lb, lb->rx, dst, 0, 64);
+
+	step(lb, lb->rx, 1, 0);
+	expect_residue(tx, 64);
+	expect_residue(rx, 64);
+
+	step(lb, lb->tx, 0, 20);
+	expect_residue(tx, 44);
+	expect_residue(rx, 44);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 20);
+	expect_untouched(lb, dst, 20, 64);
+
+	step(lb, lb->tx, 1, 0);
+	wait_for(tx);
+	wait_for(rx);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 64);
+}
+
+/* --- other shapes --- */
+
+static void without_vectors_there_are_scatter_lists(struct kunit *test)
+{
+	struct dma_loopback_pdata shape = { .align = 1, .no_vectors = true };
+	struct loopback *lb = make_loopback(test, shape);
+	struct memory *mem = make_source(lb, 32);
+	struct dma_vec vec = { .addr = mem->dma, .len = 16 };
+	struct transfer *t[2];
+	struct scatterlist sg;
+	int i;
+
+	expect_refused(lb, lb->tx, &vec, 1, DMA_MEM_TO_DEV);
+
+	for (i = 0; i < 2; i++) {
+		t[i] = make_transfer(lb, i ? lb->rx : lb->tx);
+		sg_init_table(&sg, 1);
+		sg_dma_address(&sg) = mem->dma + 16 * i;
+		sg_dma_len(&sg) = 16;
+		t[i]->tx = dmaengine_prep_slave_sg(t[i]->chan, &sg, 1,
+						   t[i]->dir, 0);
+		KUNIT_ASSERT_NOT_NULL(test, t[i]->tx);
+		hook(t[i]);
+		issue(t[i]);
+	}
+	wait_for(t[0]);
+	wait_for(t[1]);
+	KUNIT_EXPECT_MEMEQ(test, mem->cpu + 16, mem->cpu, 16);
+}
+
 static struct kunit_case loopback_test_cases[] = {
 	KUNIT_CASE(caps_name_the_alignment),
 	KUNIT_CASE(config_takes_advertised_widths),
@@ -1394,11 +2518,42 @@ static struct kunit_case loopback_test_cases[] = {
 	KUNIT_CASE(rate_is_not_exceeded),
 	KUNIT_CASE(rate_of_nothing_stops),
 	KUNIT_CASE(released_channel_can_be_requested),
+	KUNIT_CASE(read_error_is_reported),
+	KUNIT_CASE(write_error_is_reported),
+	KUNIT_CASE(abort_is_reported),
+	KUNIT_CASE(short_transfer_has_a_residue),
+	KUNIT_CASE(what_fails_takes_no_more_bytes),
+	KUNIT_CASE(stalled_transfer_waits_for_its_fault_to_go),
+	KUNIT_CASE(stalled_transfer_can_be_terminated),
+	KUNIT_CASE(late_transfer_completes_when_its_fault_goes),
+	KUNIT_CASE(late_transfer_completes_after_its_delay),
+	KUNIT_CASE(prep_is_refused_once),
+	KUNIT_CASE(submit_error_is_the_cookie),
+	KUNIT_CASE(completes_just_before_terminate),
+	KUNIT_CASE(completes_just_after_terminate),
+	KUNIT_CASE(split_keeps_the_data),
+	KUNIT_CASE(coalescing_keeps_the_data),
+	KUNIT_CASE(start_fails_when_it_is_to),
+	KUNIT_CASE(one_fault_for_a_transfer),
+	KUNIT_CASE(unbinding_deletes_faults),
+	KUNIT_CASE(double_completion_calls_twice),
+	KUNIT_CASE(stray_completion_comes_after_synchronize),
+	KUNIT_CASE(reordered_transfer_lets_the_next_one_pass),
+	KUNIT_CASE(wrong_byte_is_wrong_alone),
+	KUNIT_CASE(nothing_moves_without_a_step),
+	KUNIT_CASE(step_releases_transfers),
+	KUNIT_CASE(step_releases_bytes),
+	KUNIT_CASE(terminate_drops_what_was_released),
+	KUNIT_CASE(both_channels_need_a_step),
+	KUNIT_CASE(without_vectors_there_are_scatter_lists),
 	{}
 };
 
 static struct kunit_suite loopback_test_suite = {
 	.name = "dma_loopback",
+	.suite_init = loopback_suite_init,
+	.suite_exit = loopback_suite_exit,
+	.init = loopback_test_init,
 	.exit = loopback_test_exit,
 	.test_cases = loopback_test_cases,
 };
@@ -1407,4 +2562,5 @@ kunit_test_suite(loopback_test_suite);
 
 MODULE_DESCRIPTION("KUnit tests of the loopback DMA controller");
 MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
 MODULE_SOFTDEP("pre: " DMA_LOOPBACK_DRV_NAME);

@@ -26,6 +26,7 @@
 #include "lib/file.h"
 #include "lib/pair.h"
 #include "lib/trace.h"
+#include "lib/transfer.h"
 
 /* More than a list of one or two would show. */
 #define MANY	8
@@ -427,16 +428,6 @@ TEST_REQ(attach_from, many_pages, "ATT-01")
 }
 
 /* --- DMABUFs that cannot be attached --- */
-
-/* A failed ATTACH leaves the DMABUF as it was, and the buffer usable. */
-static void expect_no_trace(struct __test_metadata *_metadata,
-			    const struct iio_buf *b, int dmabuf_fd, long refs)
-{
-	EXPECT_EQ(refs, dmabuf_refs(dmabuf_fd));
-	EXPECT_GE(0, dmabuf_attachments(dmabuf_fd, NULL, 0));
-	EXPECT_ERRNO(iio_enqueue(b->fd, dmabuf_fd, b->dut->align), EPERM);
-	EXPECT_ERRNO(iio_detach(b->fd, dmabuf_fd), EPERM);
-}
 
 /*
  * From some length on the DMA mapping may fail, because of the length of its

@@ -130,4 +130,21 @@ static inline void transfer_finish(struct __test_metadata *_metadata,
 	ASSERT_OK(iio_disable(t->buf.dut));
 }
 
+/**
+ * expect_no_trace() - A failed ATTACH leaves the DMABUF as it was
+ * @_metadata: of the test
+ * @b: the buffer, which must be usable
+ * @dmabuf_fd: the DMABUF
+ * @refs: what dmabuf_refs() said of it before
+ */
+static inline void expect_no_trace(struct __test_metadata *_metadata,
+				   const struct iio_buf *b, int dmabuf_fd,
+				   long refs)
+{
+	EXPECT_EQ(refs, dmabuf_refs(dmabuf_fd));
+	EXPECT_GE(0, dmabuf_attachments(dmabuf_fd, NULL, 0));
+	EXPECT_ERRNO(iio_enqueue(b->fd, dmabuf_fd, b->dut->align), EPERM);
+	EXPECT_ERRNO(iio_detach(b->fd, dmabuf_fd), EPERM);
+}
+
 #endif /* CONFORMANCE_TRANSFER_H */

@@ -48,7 +48,7 @@ clean:
 #: LANE=compat       the same with the suite as a 32-bit program
 #: LANE=shapes       the same on devices of many shapes; SHAPES="a b": on these
 #: LANE=destructive  what takes an affected kernel down, each test in its own VM
-#: LANE=kunit        KUnit tests of the loopback DMA controller, in a VM
+#: LANE=kunit        KUnit tests of the DMA controller, and failing allocations, in a VM
 #: LANE=local        the IIO devices of this machine
 #: TESTS="a b"       only these groups
 #: KSRC=DIR          another kernel source tree

@@ -692,19 +692,21 @@ TEST_REQ(attach_alias, both, "ATT-08")
 
 /**
  * trace_directions() - The directions of the mappings that were traced
+ * @t: the trace
  * @want: what they should be
  * @got: set to @want if they are, else to a wrong one
  *
  * Return: number of mappings.
  */
-static int trace_directions(const char *want, char got[32])
+static int trace_directions(const struct trace *t, const char *want,
+			    char got[32])
 {
 	char line[4096], dir[32];
 	const char *word;
 	int n = 0;
 	FILE *f;
 
-	f = trace_read();
+	f = trace_read(t);
 	if (!f)
 		return 0;
 
@@ -722,6 +724,7 @@ static int trace_directions(const char *want, char got[32])
 }
 
 FIXTURE(attach_traced) {
+	struct trace trace;
 	struct iio_buf buf;
 	struct dmabuf d;
 };
@@ -742,9 +745,9 @@ FIXTURE_SETUP(attach_traced)
 		SKIP(return,
 		     "no trace event dma_map_sg: needs Linux 6.12 with CONFIG_TRACING, tracefs on /sys/kernel/tracing and root");
 
-	ASSERT_OK(trace_open());
+	ASSERT_OK(trace_open(&self->trace, TRACE_NAME));
 	snprintf(filter, sizeof(filter), "common_pid == %d", getpid());
-	ASSERT_OK(trace_event_enable(MAP_EVENT, filter));
+	ASSERT_OK(trace_event_enable(&self->trace, MAP_EVENT, filter));
 
 	ASSERT_OK(iio_buf_open(&self->buf, variant->v.dut));
 	ASSERT_OK(variant_alloc(&self->d, &variant->v));
@@ -754,7 +757,7 @@ FIXTURE_TEARDOWN(attach_traced)
 {
 	iio_buf_close(&self->buf);
 	dmabuf_free(&self->d);
-	trace_close();
+	trace_close(&self->trace);
 	dut_teardown(_metadata);
 }
 
@@ -763,11 +766,11 @@ TEST_REQ(attach_traced, maps_in_direction_of_buffer, "ATT-20")
 	const char *want = variant->v.dut->output ? "TO_DEVICE" : "FROM_DEVICE";
 	char got[32] = "";
 
-	ASSERT_OK(trace_start());
+	ASSERT_OK(trace_start(&self->trace));
 	ASSERT_OK(iio_attach(self->buf.fd, self->d.fd));
-	ASSERT_OK(trace_stop());
+	ASSERT_OK(trace_stop(&self->trace));
 
-	if (!trace_directions(want, got))
+	if (!trace_directions(&self->trace, want, got))
 		SKIP(return,
 		     "ATTACH called dma_map_sgtable() not at all: the exporter has its own way to map");
 	EXPECT_STREQ(want, got);

@@ -628,6 +628,7 @@ struct traced_fence {
 
 FIXTURE(fence_traced) {
 	struct transfer t;
+	struct trace trace;
 	uint64_t context;
 	uint64_t first;
 	struct traced_fence fence[TRACED];
@@ -646,7 +647,7 @@ FIXTURE_SETUP(fence_traced)
 		SKIP(return,
 		     "no trace events of dma_fence: needs CONFIG_TRACING, tracefs on /sys/kernel/tracing and root");
 
-	ASSERT_OK(trace_open());
+	ASSERT_OK(trace_open(&self->trace, TRACE_NAME));
 	transfer_setup_short(_metadata, &self->t, variant->v.dut,
 			     variant->v.dut, variant->v.exporter);
 }
@@ -654,7 +655,7 @@ FIXTURE_SETUP(fence_traced)
 FIXTURE_TEARDOWN(fence_traced)
 {
 	transfer_teardown(&self->t);
-	trace_close();
+	trace_close(&self->trace);
 	dut_teardown(_metadata);
 }
 
@@ -669,7 +670,7 @@ static unsigned int fences_read(FIXTURE_DATA(fence_traced) *self)
 	FILE *file;
 
 	memset(self->fence, 0, sizeof(self->fence));
-	file = trace_read();
+	file = trace_read(&self->trace);
 	if (!file)
 		return 0;
 
@@ -702,7 +703,8 @@ static unsigned int fences_read(FIXTURE_DATA(fence_traced) *self)
 }
 
 /* By the context: since Linux 6.17 "driver" is iio until they signal only. */
-static void trace_fences_of(struct __test_metadata *_metadata, uint64_t context)
+static void trace_fences_of(struct __test_metadata *_metadata,
+			    const struct trace *trace, uint64_t context)
 {
 	static const char * const events[] = {
 		"dma_fence/dma_fence_init", "dma_fence/dma_fence_signaled",
@@ -715,9 +717,9 @@ static void trace_fences_of(struct __test_metadata *_metadata, uint64_t context)
 	snprintf(filter, sizeof(filter), "context == %u",
 		 (unsigned int)context);
 	for (i = 0; i < ARRAY_SIZE(events); i++) {
-		ASSERT_OK(trace_event_enable(events[i], filter));
+		ASSERT_OK(trace_event_enable(trace, events[i], filter));
 	}
-	ASSERT_OK(trace_start());
+	ASSERT_OK(trace_start(trace));
 }
 
 /* One transfer that tells the context, and TRACED that are traced. */
@@ -732,7 +734,7 @@ static void run_traced(struct __test_metadata *_metadata,
 	info = info_of(_metadata, t->fence);
 	self->context = info.context;
 	self->first = info.seqno + 1;
-	trace_fences_of(_metadata, info.context);
+	trace_fences_of(_metadata, &self->trace, info.context);
 
 	ASSERT_OK(iio_enable(t->buf.dut));
 	ASSERT_EQ(POLLOUT, fd_poll(t->d.fd, POLLOUT, DEADLINE_MS));
@@ -751,7 +753,7 @@ TEST_REQ(fence_traced, signal_once_and_in_order, "FEN-06", "FEN-19")
 
 	run_traced(_metadata, self);
 	iio_buf_close(&self->t.buf);
-	ASSERT_OK(trace_stop());
+	ASSERT_OK(trace_stop(&self->trace));
 	fences_read(self);
 
 	for (i = 0; i < TRACED; i++) {

@@ -9,15 +9,21 @@
 #include "trace.h"
 
 #define TRACING		"/sys/kernel/tracing"
-#define TRACING_OWN	TRACING "/instances/iio-dmabuf"
 
-/* Write to a file of our own instance. */
-static int trace_write(const char *file, const char *val)
+/**
+ * trace_set() - Write to a file of an instance
+ * @t: the instance
+ * @file: the file, what is in it is replaced
+ * @val: what to write
+ *
+ * Return: 0, or a negative errno.
+ */
+int trace_set(const struct trace *t, const char *file, const char *val)
 {
 	char path[PATH_MAX];
 	int fd, err = 0;
 
-	snprintf(path, sizeof(path), TRACING_OWN "/%s", file);
+	snprintf(path, sizeof(path), "%s/%s", t->dir, file);
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -41,67 +47,80 @@ bool trace_event_present(const char *event)
 
 /**
  * trace_open() - Get an instance of the tracer, stopped and empty
+ * @t: the instance; to be closed even on failure
+ * @name: its name, of one that is there or not
  *
  * Return: 0, or a negative errno.
  */
-int trace_open(void)
+int trace_open(struct trace *t, const char *name)
 {
 	int ret;
 
-	if (mkdir(TRACING_OWN, 0700) && errno != EEXIST)
+	snprintf(t->dir, sizeof(t->dir), TRACING "/instances/%s", name);
+	if (mkdir(t->dir, 0700) && errno != EEXIST)
 		return -errno;
 
-	ret = trace_stop();
+	ret = trace_stop(t);
 	if (!ret)
-		ret = trace_write("trace", "");
+		ret = trace_set(t, "trace", "");
 	/* The names of tasks would take probes in the scheduler. */
 	if (!ret)
-		ret = trace_write("trace_options", "norecord-cmd");
+		ret = trace_set(t, "trace_options", "norecord-cmd");
 
 	return ret;
 }
 
 /**
  * trace_event_enable() - Trace an event between trace_start() and trace_stop()
+ * @t: the instance
  * @event: as "system/name"
  * @filter: which of them, see Documentation/trace/events.rst
  *
  * Return: 0, or a negative errno.
  */
-int trace_event_enable(const char *event, const char *filter)
+int trace_event_enable(const struct trace *t, const char *event,
+		       const char *filter)
 {
 	char file[128];
 	int ret;
 
 	snprintf(file, sizeof(file), "events/%s/filter", event);
-	ret = trace_write(file, filter);
+	ret = trace_set(t, file, filter);
 	if (ret)
 		return ret;
 
 	snprintf(file, sizeof(file), "events/%s/enable", event);
 
-	return trace_write(file, "1");
+	return trace_set(t, file, "1");
 }
 
-int trace_start(void)
+int trace_start(const struct trace *t)
 {
-	return trace_write("tracing_on", "1");
+	return trace_set(t, "tracing_on", "1");
 }
 
-int trace_stop(void)
+int trace_stop(const struct trace *t)
 {
-	return trace_write("tracing_on", "0");
+	return trace_set(t, "tracing_on", "0");
 }
 
 /* Return: the trace as text, for fclose(); NULL if there is none. */
-FILE *trace_read(void)
+FILE *trace_read(const struct trace *t)
 {
-	return fopen(TRACING_OWN "/trace", "re");
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/trace", t->dir);
+
+	return fopen(path, "re");
 }
 
-/* Nothing if there is no instance. */
-void trace_close(void)
+/* One that is not open is fine. */
+void trace_close(struct trace *t)
 {
-	trace_write("events/enable", "0");
-	rmdir(TRACING_OWN);
+	if (!t->dir[0])
+		return;
+
+	trace_set(t, "events/enable", "0");
+	rmdir(t->dir);
+	t->dir[0] = '\0';
 }

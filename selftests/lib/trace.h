@@ -12,12 +12,25 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/**
+ * struct trace - An instance of the tracer
+ * @dir: its directory, empty while it is not open
+ */
+struct trace {
+	char dir[80];
+};
+
+/* That of the tests, of which one at a time has it */
+#define TRACE_NAME	"iio-dmabuf"
+
 bool trace_event_present(const char *event);
-int trace_open(void);
-int trace_event_enable(const char *event, const char *filter);
-int trace_start(void);
-int trace_stop(void);
-FILE *trace_read(void);
-void trace_close(void);
+int trace_open(struct trace *t, const char *name);
+int trace_set(const struct trace *t, const char *file, const char *val);
+int trace_event_enable(const struct trace *t, const char *event,
+		       const char *filter);
+int trace_start(const struct trace *t);
+int trace_stop(const struct trace *t);
+FILE *trace_read(const struct trace *t);
+void trace_close(struct trace *t);
 
 #endif /* CONFORMANCE_TRACE_H */

@@ -9,10 +9,9 @@
 #include <linux/genetlink.h>
 #include <libmnl/libmnl.h>
 
-#include "kselftest.h"
-
 #include "control.h"
 #include "deadline.h"
+#include "macros.h"
 
 /* The kernel does not put more into one part of a dump. */
 #define REPLY_MAX	32768

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * iio-dmabuf-monitor - print and record what the loopback driver does
+ * iio-dmabuf-monitor - print, record and draw what the loopback driver does
  *
  * The driver tells in order what becomes of each transfer, the kernel's tracer
  * what userspace sees of it. Both have their times from CLOCK_MONOTONIC, and
@@ -24,6 +24,8 @@
 #include "marks.h"
 #include "monitor.h"
 #include "record.h"
+#include "svg.h"
+#include "timeline.h"
 
 /* What the kernel keeps for us, more than 100000 events */
 #define BUFFER_KIB	16384
@@ -40,9 +42,11 @@
 /**
  * struct monitor - All there is
  * @pending: records that wait for earlier ones
+ * @kept: all records, for the picture
  * @names: names of instances, as far as was put out
  * @print: where to print, NULL if nowhere
  * @record: where to record, likewise
+ * @svg: where to draw, likewise
  * @start: when time began
  * @last_seq: number of the last event that was put out
  * @nr_events: events that were put out, of those that are wanted
@@ -50,9 +54,11 @@
  */
 struct monitor {
 	struct records pending;
+	struct records kept;
 	struct names names;
 	FILE *print;
 	FILE *record;
+	FILE *svg;
 	uint64_t start;
 	uint64_t last_seq;
 	unsigned long nr_events;
@@ -83,6 +89,7 @@ static struct marks marks = MARKS_INIT;
 static struct {
 	const char *record;
 	const char *play;
+	const char *svg;
 	struct filter filter;
 	unsigned long count;
 	unsigned long buffer;
@@ -131,6 +138,8 @@ static void open_outputs(struct monitor *m)
 {
 	if (args.record)
 		m->record = open_file(args.record);
+	if (args.svg)
+		m->svg = open_file(args.svg);
 	if (m->record)
 		record_write_header(m->record);
 	if (args.quiet)
@@ -184,7 +193,7 @@ static bool enough(const struct monitor *m)
 	if (args.count && m->nr_events >= args.count)
 		return true;
 
-	return m->status == EXIT_OUTPUT && !m->print && !m->record;
+	return m->status == EXIT_OUTPUT && !m->print && !m->record && !m->svg;
 }
 
 static void print(struct monitor *m, const struct record *r, uint64_t lost)
@@ -225,6 +234,8 @@ static void put_out(struct monitor *m, const struct record *r)
 		record_write(m->record, r);
 		check_output(m, &m->record, args.record, false);
 	}
+	if (m->svg)
+		records_add(&m->kept, r);
 }
 
 /* Put out what was pending, as far as it is older than @until. */
@@ -245,6 +256,19 @@ static void put_out_pending(struct monitor *m, uint64_t until)
 		put_out(m, &end);
 	records_drop(&m->pending, i);
 	flush_output(m);
+}
+
+static void draw(struct monitor *m)
+{
+	struct timeline t;
+
+	if (!m->svg)
+		return;
+
+	records_sort(&m->kept);
+	timeline_init(&t, &m->kept);
+	svg_write(m->svg, &t, &args.filter);
+	timeline_free(&t);
 }
 
 /* --- the command --- */
@@ -581,6 +605,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 	case 'p':
 		args.play = arg;
 		return 0;
+	case 's':
+		args.svg = arg;
+		return 0;
 	case 'q':
 		args.quiet = true;
 		return 0;
@@ -606,6 +633,7 @@ static const struct argp_option options[] = {
 	{ "count", 'n', "N", 0, "End after N events", 0 },
 	{ "record", 'r', "FILE", 0, "Record everything in FILE", 0 },
 	{ "play", 'p', "FILE", 0, "Read a recording, not the kernel", 0 },
+	{ "svg", 's', "FILE", 0, "Draw a timeline in FILE at the end", 0 },
 	{ "buffer", 'b', "KIB", 0,
 	  "Room for events that were not read yet (16384)", 0 },
 	{ "quiet", 'q', NULL, 0, "Print nothing", 0 },
@@ -617,7 +645,7 @@ static const struct argp argp = {
 	.options = options,
 	.parser = parse_opt,
 	.args_doc = "[-- COMMAND [ARG...]]",
-	.doc = "Print and record what the IIO loopback driver does.\v\n"
+	.doc = "Print, record and draw what the IIO loopback driver does.\v\n"
 		"Ends with the command, after N events, or by a signal.\n\n"
 		"Exit status: that of the command, 0 without one, or\n"
 		"  122  the recording to play is none, or not all of it is there\n"
@@ -639,9 +667,12 @@ int main(int argc, char **argv)
 	else
 		live(&m);
 
+	draw(&m);
+	close_output(&m, &m.svg, args.svg);
 	close_output(&m, &m.record, args.record);
 	check_output(&m, &m.print, stdout_name, true);
 	records_free(&m.pending);
+	records_free(&m.kept);
 	names_free(&m.names);
 
 	return m.status;

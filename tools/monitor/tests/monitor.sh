@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Tests iio-dmabuf-monitor, found in PATH: recordings in, lines and recordings
-# out.
+# Tests iio-dmabuf-monitor, found in PATH: recordings in, lines, recordings and
+# pictures out.
 
 set -u
 
@@ -65,6 +65,13 @@ lines()
 	result $? "$1"
 }
 
+valid_xml()
+{
+	python3 -c 'import sys, xml.etree.ElementTree as t; t.parse(sys.argv[1])' \
+		"$2" >>"$tmp/log" 2>&1
+	result $? "$1"
+}
+
 # A line of a recording: event TYPE SEQ NS CHANNEL TRANSFER [MORE]
 event()
 {
@@ -82,9 +89,12 @@ recording()
 # --- what comes out of a recording with everything in it ---
 
 rec=$here/everything.rec
-monitor "plays a recording" 0 --play "$rec" --record "$tmp/rec"
+monitor "plays a recording" 0 --play "$rec" --record "$tmp/rec" \
+	--svg "$tmp/svg"
 same "prints it" "$here/everything.txt" "$tmp/out"
 same "records it as it was" "$rec" "$tmp/rec"
+same "draws it" "$here/everything.svg" "$tmp/svg"
+valid_xml "the picture is valid XML" "$tmp/svg"
 
 monitor "prints nothing" 0 --quiet --play "$rec"
 [ ! -s "$tmp/out" ]
@@ -118,9 +128,10 @@ same "all there is" "$here/everything.txt" "$tmp/out"
 	event submitted 7 1000 rx 1
 	event issued 11 2000 rx 1
 } | recording 20 >"$tmp/in"
-monitor "gaps" 0 --play "$tmp/in"
+monitor "gaps" 0 --play "$tmp/in" --svg "$tmp/svg"
 has "a gap between events" " 3 events lost"
 has "a gap at the end" " 9 events lost"
+has "gaps are drawn" ">3 lost<" "$tmp/svg"
 
 {
 	event submitted 7 1000 rx 1
@@ -143,7 +154,20 @@ awk 'NR > 1 { print ($2 ~ /\//) ? $3 : $2 }' "$tmp/out" >"$tmp/got"
 printf '%s\n' fence-init fence-signaled submitted issued >"$tmp/want"
 same "are sorted, events by their numbers" "$tmp/want" "$tmp/got"
 
-# --- more, and less ---
+# --- pictures ---
+
+# A fence belongs to the transfer that has just ended, and a poll to the fence of
+# what was enqueued by the descriptor.
+monitor "fences and polls" 0 -q --play "$rec" --svg "$tmp/svg"
+tr '\n' '|' <"$tmp/svg" >"$tmp/flat"
+has "fence of a transfer" "transfer 2 of lab/rx: short|submitted: 0.000253007 s|issued: 0.000254007 s|started: 0.900332007 s|completed: 0.900351007 s|cookie: 3|segments: 1|bytes: 2048 of 4096|residue: 2048|result: noerror|faults: short|fence 32:1|" \
+	"$tmp/flat"
+has "refused transfer" "transfer 4 of lab/rx: prep-refused|submitted: not seen|" \
+	"$tmp/flat"
+has "fence of a refused transfer" "fence 34:1|created: 0.000271000 s|signaled: 0.000274999 s|transfer 4|" \
+	"$tmp/flat"
+has "a poll" "<title>poll of 11 in task 71|called: 0.000291000 s|returned: 0.000316999 s|it returned 1<" \
+	"$tmp/flat"
 
 # many NUMBER: that many transfers, four at a time
 many()
@@ -171,16 +195,28 @@ many()
 	}' | recording
 }
 
+for nr in 1 3 3000 20000; do
+	many $nr >"$tmp/in"
+	monitor "draws $nr" 0 -q --play "$tmp/in" --svg "$tmp/svg"
+	valid_xml "$nr are valid" "$tmp/svg"
+	[ "$(wc -c <"$tmp/svg")" -lt 2000000 ]
+	result $? "the picture of $nr is small"
+done
+has "bars stand for several" "bars stand for up to 10 transfers" "$tmp/svg"
+
 recording </dev/null >"$tmp/in"
-monitor "nothing to see" 0 --play "$tmp/in"
+monitor "nothing to see" 0 --play "$tmp/in" --svg "$tmp/svg"
 lines "prints nothing but the header" 0
+valid_xml "is a picture nevertheless" "$tmp/svg"
 
 {
 	printf 'instance ns=1 instance=0 name=<&a\tb>\n'
 	event submitted 1 1000 rx 1
 } | recording >"$tmp/in"
-monitor "a strange name" 0 --play "$tmp/in"
+monitor "a strange name" 0 --play "$tmp/in" --svg "$tmp/svg"
 has "is printed as far as it can be" "<&a?b>/rx"
+has "and drawn" "&lt;&amp;a?b&gt;/rx" "$tmp/svg"
+valid_xml "as valid XML" "$tmp/svg"
 
 # --- what is no recording, or not all of one ---
 
@@ -216,9 +252,10 @@ bad "no end" "66: the end is missing" '$d'
 bad "end in the middle" "68: the end is missing" '$p;$s/end/start/;$s/ seq.*//'
 
 head -c 1000 "$rec" >"$tmp/in"
-monitor "a line that is cut off" 122 --play "$tmp/in"
+monitor "a line that is cut off" 122 --play "$tmp/in" --svg "$tmp/svg"
 said "a line that is cut off: it says so" "$tmp/in:15: the line is cut off"
 lines "what comes before it is played" 9
+valid_xml "and drawn" "$tmp/svg"
 
 head -c 100000 /dev/urandom >"$tmp/in"
 monitor "noise" 122 --quiet --play "$tmp/in"
@@ -234,6 +271,8 @@ said "no file: it says so" "cannot read $tmp/none: No such file or directory"
 monitor "full disk: recording" 124 --play "$rec" --record /dev/full
 said "full disk: it says so" "cannot write /dev/full: No space left on device"
 same "full disk: the rest goes on" "$here/everything.txt" "$tmp/out"
+monitor "full disk: picture" 124 -q --play "$rec" --svg /dev/full
+said "full disk: it says so" "cannot write /dev/full: No space left on device"
 iio-dmabuf-monitor --play "$rec" --record "$tmp/rec" >/dev/full 2>"$tmp/log"
 [ $? -eq 124 ]
 result $? "full disk: standard output"
@@ -246,6 +285,7 @@ said "no place for a recording: it says so" \
 	"cannot write $tmp/no/rec: No such file or directory"
 [ ! -s "$tmp/out" ]
 result $? "nothing is done then"
+monitor "no place for a picture" 124 --play "$rec" --svg "$tmp"
 
 many 3000 >"$tmp/in"
 iio-dmabuf-monitor --play "$tmp/in" 2>"$tmp/log" | head -n 1 >"$tmp/out"

@@ -49,6 +49,7 @@ clean:
 #: LANE=shapes       the same on devices of many shapes; SHAPES="a b": on these
 #: LANE=destructive  what takes an affected kernel down, each test in its own VM
 #: LANE=kunit        KUnit tests of the DMA controller, and failing allocations, in a VM
+#: LANE=monitor      a recording and a picture of transfers, of TESTS if given
 #: LANE=local        the IIO devices of this machine
 #: TESTS="a b"       only these groups
 #: KSRC=DIR          another kernel source tree

@@ -169,6 +169,14 @@ has "fence of a refused transfer" "fence 34:1|created: 0.000271000 s|signaled: 0
 has "a poll" "<title>poll of 11 in task 71|called: 0.000291000 s|returned: 0.000316999 s|it returned 1<" \
 	"$tmp/flat"
 
+{
+	echo "fence-init ns=900 pid=1 context=7 seqno=1"
+	event submitted 1 1000 rx 1
+} | recording >"$tmp/in"
+monitor "a fence that has not signalled" 0 -q --play "$tmp/in" --svg "$tmp/svg"
+! grep -q "other fences" "$tmp/svg"
+result $? "belongs to what was submitted next"
+
 # many NUMBER: that many transfers, four at a time
 many()
 {
@@ -263,8 +271,9 @@ monitor "noise" 122 --quiet --play "$tmp/in"
 monitor "an empty file" 122 --quiet --play "$tmp/in"
 monitor "a directory" 125 --quiet --play "$tmp"
 said "a directory: it says so" "cannot read $tmp: Is a directory"
-monitor "no file" 125 --quiet --play "$tmp/none"
+monitor "no file" 125 --play "$tmp/none"
 said "no file: it says so" "cannot read $tmp/none: No such file or directory"
+lines "no file: nothing else is done" -1
 
 # --- what cannot be written ---
 

@@ -256,9 +256,11 @@ static void take_event(struct kunit *test, const struct nlmsghdr *nlh)
 	u64 seq;
 	int i;
 
-	KUNIT_ASSERT_EQ(test, 0, nlmsg_parse(nlh, GENL_HDRLEN, attrs,
-					     DMA_LOOPBACK_A_EVENT_MAX, NULL,
-					     NULL));
+	if (nlmsg_parse(nlh, GENL_HDRLEN, attrs, DMA_LOOPBACK_A_EVENT_MAX,
+			NULL, NULL)) {
+		KUNIT_FAIL(test, "an event cannot be parsed");
+		return;
+	}
 	for (i = 1; i <= DMA_LOOPBACK_A_EVENT_MAX; i++) {
 		if (attrs[i])
 			e.val[i] = nla_get_uint(attrs[i]);
@@ -275,7 +277,10 @@ static void take_event(struct kunit *test, const struct nlmsghdr *nlh)
 		lb->events[lb->nr_events++] = e;
 }
 
-/* Take all events that there have been so far, or be told that some are lost */
+/*
+ * Take all events that there have been so far, or be told that some are lost.
+ * No test is ended by this: it has to clean up.
+ */
 static void take_events(struct kunit *test)
 {
 	u64 last = dma_loopback_event_seq();
@@ -298,8 +303,12 @@ static void take_events(struct kunit *test)
 			listener.missed = dma_loopback_event_seq();
 			continue;
 		}
-		KUNIT_ASSERT_GT_MSG(test, n, 0, "event %llu did not come",
-				    listener.seq + 1);
+		if (n <= 0) {
+			KUNIT_FAIL(test, "event %llu did not come: %d",
+				   listener.seq + 1, n);
+			listener.missed = last;
+			break;
+		}
 		nlmsg_for_each_msg(nlh, (struct nlmsghdr *)listener.buf, n,
 				   rest)
 			take_event(test, nlh);
@@ -1572,6 +1581,15 @@ static u32 descriptors_of(struct dma_chan *chan)
 	return lc->descriptors;
 }
 
+static enum dma_loopback_state state_of(struct dma_chan *chan)
+{
+	struct dma_loopback_chan *lc = to_dma_loopback_chan(chan);
+
+	guard(spinlock_irqsave)(&lc->vc.lock);
+
+	return lc->state;
+}
+
 /* Have the engine do all that it can do, after something has woken it. */
 static void let_engine_settle(struct loopback *lb)
 {
@@ -1720,6 +1738,24 @@ static void short_transfer_has_a_residue(struct kunit *test)
 		   DMA_TRANS_NOERROR);
 }
 
+/* REQ DMAE-12: at the very end, too, where it would begin again */
+static void error_ends_what_repeats(struct kunit *test)
+{
+	struct loopback *lb = make_solo(test);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+
+	arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_ABORT,
+		.bytes = 64,
+	});
+	rx = prep(lb, lb->rx, mem, 0, 64, DMA_PREP_REPEAT);
+	issue(rx);
+	wait_for(rx);
+	expect_result(rx, DMA_TRANS_ABORTED, 0);
+	expect_story(rx, "submitted issued started faulted completed");
+}
+
 /* REQ DMAE-02: what failed has sent and received what it says, no byte more */
 static void what_fails_takes_no_more_bytes(struct kunit *test)
 {
@@ -1768,6 +1804,7 @@ static void stalled_transfer_waits_for_its_fault_to_go(struct kunit *test)
 	expect_residue(rx, 40);
 	expect_residue(next, 64);
 	expect_untouched(lb, mem, 24, 128);
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_STATE_HELD, state_of(lb->rx));
 
 	disarm(lb, lb->rx, id);
 	wait_for(next);
@@ -1776,6 +1813,8 @@ static void stalled_transfer_waits_for_its_fault_to_go(struct kunit *test)
 	expect_story(rx,
 		     "submitted issued started faulted progressed completed");
 	KUNIT_EXPECT_EQ(test, 15, get_unaligned_le32(mem->cpu + 60));
+	let_engine_settle(lb);
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_STATE_IDLE, state_of(lb->rx));
 }
 
 /* REQ DMAE-13 DMAE-15: in the worst state that a channel can be in */
@@ -2038,6 +2077,23 @@ static void split_keeps_the_data(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, faults_of(lb->tx));
 }
 
+/* REQ DMAE-06 */
+static void split_does_not_lift_the_limit(struct kunit *test)
+{
+	struct dma_loopback_pdata shape = { .align = 1, .max_seg_size = 10 };
+	struct dma_loopback_fault split = {
+		.kind = DMA_LOOPBACK_FAULT_KIND_SPLIT,
+		.bytes = 17,
+	};
+	struct loopback *lb = make_loopback(test, shape);
+	struct memory *src = make_source(lb, 64);
+	struct memory *dst = make_memory(lb, 80);
+	struct dma_vec vec = { .addr = src->dma, .len = 64 };
+
+	expect_segments(lb, split, &vec, 1, 7, dst, 64);
+	KUNIT_EXPECT_MEMEQ(test, dst->cpu, src->cpu, 64);
+}
+
 /* REQ DMAE-02 DMAE-06 */
 static void coalescing_keeps_the_data(struct kunit *test)
 {
@@ -2236,7 +2292,7 @@ static void reordered_transfer_lets_the_next_one_pass(struct kunit *test)
 	struct loopback *lb = make_solo(test);
 	struct memory *mem = make_memory(lb, 64);
 	struct transfer *first, *second;
-	u32 id;
+	u32 id, residue;
 
 	arm(lb, lb->rx, reorder);
 	first = start(lb, lb->rx, mem, 0, 32);
@@ -2246,6 +2302,7 @@ static void reordered_transfer_lets_the_next_one_pass(struct kunit *test)
 	wait_for(first);
 	wait_for(second);
 	KUNIT_EXPECT_LT(test, second->rank, first->rank);
+	KUNIT_EXPECT_EQ(test, DMA_COMPLETE, status_of(second, &residue));
 	KUNIT_EXPECT_EQ(test, 8, get_unaligned_le32(mem->cpu + 32));
 	expect_story(first, "submitted issued started faulted completed");
 
@@ -2334,6 +2391,7 @@ static void nothing_moves_without_a_step(struct kunit *test)
 	expect_residue(rx, 64);
 	expect_residue(tx, 64);
 	expect_untouched(lb, mem, 0, 64);
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_STATE_WAITING, state_of(lb->rx));
 
 	/* Not for a transfer without a byte either */
 	KUNIT_ASSERT_EQ(test, 0, dmaengine_terminate_sync(lb->tx));
@@ -2423,6 +2481,51 @@ static void terminate_drops_what_was_released(struct kunit *test)
 	expect_residue(rx, 48);
 }
 
+/* A transfer that has moved by bytes leaves a released one to the next. */
+static void step_is_for_one_transfer(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 128);
+	struct transfer *rx, *next;
+	u32 id;
+
+	id = arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_LATE,
+	});
+	rx = start(lb, lb->rx, mem, 0, 64);
+	next = start(lb, lb->rx, mem, 64, 64);
+	step(lb, lb->rx, 0, 64);
+	expect_residue(rx, 0);
+	step(lb, lb->rx, 1, 0);
+	disarm(lb, lb->rx, id);
+	wait_for(rx);
+	wait_for(next);
+}
+
+/* A fault can have stopped the transfer anywhere. */
+static void step_goes_on_from_an_odd_byte(struct kunit *test)
+{
+	struct loopback *lb = make_stepped(test, true);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *rx;
+	u32 id;
+
+	id = arm(lb, lb->rx, (struct dma_loopback_fault) {
+		.kind = DMA_LOOPBACK_FAULT_KIND_STALL,
+		.bytes = 5,
+	});
+	rx = start(lb, lb->rx, mem, 0, 64);
+	step(lb, lb->rx, 0, 8);
+	expect_residue(rx, 59);
+
+	disarm(lb, lb->rx, id);
+	let_engine_settle(lb);
+	expect_residue(rx, 56);
+	step(lb, lb->rx, 0, 4);
+	expect_residue(rx, 52);
+	expect_untouched(lb, mem, 12, 64);
+}
+
 static void both_channels_need_a_step(struct kunit *test)
 {
 	struct loopback *lb = make_stepped(test, false);
@@ -2448,6 +2551,20 @@ static void both_channels_need_a_step(struct kunit *test)
 }
 
 /* --- other shapes --- */
+
+static void without_a_peer_there_is_only_waiting(struct kunit *test)
+{
+	struct dma_loopback_pdata shape = { .align = 1, .counter = true };
+	struct loopback *lb = make_loopback(test, shape);
+	struct memory *mem = make_memory(lb, 64);
+	struct transfer *tx = start(lb, lb->tx, mem, 0, 64);
+
+	wait_for(start(lb, lb->rx, mem, 0, 64));
+	let_engine_settle(lb);
+	expect_residue(tx, 64);
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_STATE_WAITING, state_of(lb->tx));
+	KUNIT_EXPECT_EQ(test, DMA_LOOPBACK_STATE_IDLE, state_of(lb->rx));
+}
 
 static void without_vectors_there_are_scatter_lists(struct kunit *test)
 {
@@ -2522,6 +2639,7 @@ static struct kunit_case loopback_test_cases[] = {
 	KUNIT_CASE(write_error_is_reported),
 	KUNIT_CASE(abort_is_reported),
 	KUNIT_CASE(short_transfer_has_a_residue),
+	KUNIT_CASE(error_ends_what_repeats),
 	KUNIT_CASE(what_fails_takes_no_more_bytes),
 	KUNIT_CASE(stalled_transfer_waits_for_its_fault_to_go),
 	KUNIT_CASE(stalled_transfer_can_be_terminated),
@@ -2532,6 +2650,7 @@ static struct kunit_case loopback_test_cases[] = {
 	KUNIT_CASE(completes_just_before_terminate),
 	KUNIT_CASE(completes_just_after_terminate),
 	KUNIT_CASE(split_keeps_the_data),
+	KUNIT_CASE(split_does_not_lift_the_limit),
 	KUNIT_CASE(coalescing_keeps_the_data),
 	KUNIT_CASE(start_fails_when_it_is_to),
 	KUNIT_CASE(one_fault_for_a_transfer),
@@ -2544,7 +2663,10 @@ static struct kunit_case loopback_test_cases[] = {
 	KUNIT_CASE(step_releases_transfers),
 	KUNIT_CASE(step_releases_bytes),
 	KUNIT_CASE(terminate_drops_what_was_released),
+	KUNIT_CASE(step_is_for_one_transfer),
+	KUNIT_CASE(step_goes_on_from_an_odd_byte),
 	KUNIT_CASE(both_channels_need_a_step),
+	KUNIT_CASE(without_a_peer_there_is_only_waiting),
 	KUNIT_CASE(without_vectors_there_are_scatter_lists),
 	{}
 };

@@ -295,6 +295,40 @@ TEST_F(random, fail_nth_finds_prep_and_submit)
 	EXPECT_EQ(v->chan.completed + 1, after.completed);
 }
 
+/* Whatever becomes of the transfer: the next one has nothing to do with it. */
+TEST_F(random, fault_goes_with_its_transfer)
+{
+	struct victim *v = &self->v;
+	struct control_fault stall = {
+		.addr = v->addr,
+		.kind = DMA_LOOPBACK_FAULT_KIND_STALL,
+	};
+	struct control_chan before, after;
+	unsigned int n;
+	bool hit;
+
+	for (n = 1; ; n++) {
+		ASSERT_OK(control_chan_get(&v->control, v->addr, &before));
+		if (!before.faults)
+			ASSERT_LT(0, control_fault_add(&v->control, &stall));
+		with_fail_nth(v->nth, n, &hit, enqueue(v));
+		ASSERT_OK(control_chan_get(&v->control, v->addr, &after));
+		if (!hit)
+			break;
+
+		EXPECT_EQ(after.prepared == before.prepared, after.faults);
+		attach_again(_metadata, v);
+	}
+
+	EXPECT_LT(1, n);
+	EXPECT_EQ(1, after.faults);
+	EXPECT_TRUE(wait_until(!control_chan_get(&v->control, v->addr,
+						 &after) &&
+			       after.state == DMA_LOOPBACK_STATE_HELD));
+	ASSERT_OK(control_fault_del(&v->control, v->addr.instance, 0));
+	EXPECT_EQ(POLLOUT, fd_poll(v->t.d.fd, POLLOUT, DEADLINE_MS));
+}
+
 /**
  * struct rate - An attribute of the driver
  * @attr: its directory

@@ -39,8 +39,9 @@ struct list {
  * @queue: transfers under way, the oldest first
  * @recent: transfers that have ended since it has last settled
  * @prepared: transfers that were prepared
- * @transfers: released and not used
- * @bytes: released and not used
+ * @transfers: released and not begun
+ * @bytes: released and not moved
+ * @released: the oldest transfer needs no bytes to be released
  * @moved: bytes that the oldest transfer has moved
  * @total: bytes that were moved since the buffer was last disabled
  * @held: a fault holds the oldest transfer
@@ -56,6 +57,7 @@ struct chan {
 	unsigned int prepared;
 	uint64_t transfers;
 	uint64_t bytes;
+	bool released;
 	uint32_t moved;
 	uint64_t total;
 	bool held;
@@ -223,37 +225,51 @@ static bool arrive(struct model *m, struct chan *c)
 	if (c->held)
 		return false;
 
-	if (c->transfers)
-		c->transfers--;
 	t->result = result_of(m, t);
 	t->moved = c->moved;
 	/* The other completion is still to come. */
 	if (!fault_is(m, t, SCRIPT_FAULT(DOUBLE)))
 		live_del(m, t->fault);
 	c->moved = 0;
+	c->released = false;
 	list_add(&c->recent, list_take_first(&c->queue));
 
 	return true;
+}
+
+/*
+ * The oldest transfer wants to go on. Released transfers are used before bytes.
+ * Return: how many bytes of it are released.
+ */
+static uint64_t claim(struct chan *c)
+{
+	if (!c->released && c->transfers) {
+		c->released = true;
+		c->transfers--;
+	}
+
+	return c->released ? UINT64_MAX : c->bytes;
 }
 
 /* Return: how many bytes the channel could move now. */
 static uint64_t movable(struct model *m, struct chan *c)
 {
 	struct script_transfer *t;
-	uint64_t credit, left;
+	uint64_t left, credit;
 
 	while ((t = oldest(m, c))) {
 		if (fault_is(m, t, SCRIPT_FAULT(SPLIT) |
 				   SCRIPT_FAULT(COALESCE)))
 			live_del(m, t->fault);
 
-		credit = c->transfers ? UINT64_MAX : c->bytes;
+		/* A transfer without bytes does not end without a step. */
 		left = limit_of(m, t) - c->moved;
+		credit = left || !c->moved ? claim(c) : UINT64_MAX;
+		if (!credit)
+			return 0;
 		if (left)
 			return credit < left ? credit : left;
-
-		/* Not even its end comes without a step. */
-		if ((!c->moved && !credit) || !arrive(m, c))
+		if (!arrive(m, c))
 			return 0;
 	}
 
@@ -264,7 +280,7 @@ static void move(struct chan *c, uint64_t bytes)
 {
 	c->moved += bytes;
 	c->total += bytes;
-	if (!c->transfers)
+	if (!c->released)
 		c->bytes -= bytes;
 }
 
@@ -446,6 +462,7 @@ static void disable(struct model *m, unsigned int chan)
 	c->transfers = 0;
 	c->bytes = 0;
 	c->moved = 0;
+	c->released = false;
 	c->total = 0;
 	c->held = false;
 	c->settled = true;

@@ -88,8 +88,8 @@ enum script_do {
 /**
  * struct script_chan - Where a channel must be when it has settled
  * @queued: transfers that have not ended
- * @transfers: released and not used
- * @bytes: released and not used
+ * @transfers: released and not begun
+ * @bytes: released and not moved
  * @moved: bytes moved since its buffer was last disabled
  */
 struct script_chan {

@@ -954,6 +954,12 @@ TEST_REQ(fault, poll, "POL-02", "POL-03", "POL-06")
 	ASSERT_OK(blocked_wait(&self->thread, BLOCKED_POLL));
 	let_go(_metadata, st);
 	EXPECT_EQ(POLLOUT, blocked_join(&self->thread));
+
+	/*
+	 * The first poll() has left a callback for POLLIN behind, which comes
+	 * after that for POLLOUT; until it has, POLLIN is withheld.
+	 */
+	EXPECT_EQ(POLLIN, fd_poll(d->fd, POLLIN, DEADLINE_MS));
 	EXPECT_EQ(POLL_BOTH, fd_poll(d->fd, POLL_BOTH, 0));
 }
 

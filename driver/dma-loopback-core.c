@@ -25,6 +25,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
 #include <linux/highmem.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/limits.h>
 #include <linux/list.h>
@@ -615,6 +616,7 @@ static void dma_loopback_work(struct work_struct *work)
 	struct dma_loopback *dl =
 		container_of(work, struct dma_loopback, work.work);
 	enum dma_loopback_outcome tx, rx;
+	unsigned long flushed = jiffies;
 
 	do {
 		tx = DMA_LOOPBACK_IDLE;
@@ -641,6 +643,11 @@ static void dma_loopback_work(struct work_struct *work)
 		 */
 		local_bh_disable();
 		local_bh_enable();
+
+		if (time_after(jiffies, flushed)) {
+			flushed = jiffies;
+			dma_loopback_event_flush();
+		}
 
 		cond_resched();
 	} while (max(tx, rx) == DMA_LOOPBACK_MORE);

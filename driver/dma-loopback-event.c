@@ -30,7 +30,7 @@
 /* Events that can wait for the work item, a power of two */
 #define DMA_LOOPBACK_EVENTS	4096
 
-/* Events that are worth being sent; fewer wait until the engine is idle. */
+/* Events that are worth being sent; fewer wait until somebody flushes them. */
 #define DMA_LOOPBACK_EVENTS_BATCH	512
 
 /**
@@ -82,7 +82,7 @@ struct dma_loopback_events {
 	unsigned int head;
 	unsigned int tail;
 	struct dma_loopback_event *ring;
-	struct delayed_work work;
+	struct work_struct work;
 };
 
 static struct dma_loopback_events dma_loopback_events;
@@ -118,10 +118,8 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 		return;
 	}
 
-	if (!queued)
-		queue_delayed_work(system_unbound_wq, &events->work, 1);
-	else if (queued == DMA_LOOPBACK_EVENTS_BATCH)
-		mod_delayed_work(system_unbound_wq, &events->work, 0);
+	if (queued >= DMA_LOOPBACK_EVENTS_BATCH)
+		queue_work(system_unbound_wq, &events->work);
 
 	e = &events->ring[events->head++ % DMA_LOOPBACK_EVENTS];
 	*e = (struct dma_loopback_event) {
@@ -152,11 +150,13 @@ void dma_loopback_event(struct dma_loopback_chan *lc,
 void dma_loopback_event_flush(void)
 {
 	struct dma_loopback_events *events = &dma_loopback_events;
+	bool waiting;
 
-	guard(spinlock_irqsave)(&events->lock);
+	scoped_guard(spinlock_irqsave, &events->lock)
+		waiting = events->head != events->tail;
 
-	if (events->head != events->tail)
-		mod_delayed_work(system_unbound_wq, &events->work, 0);
+	if (waiting)
+		queue_work(system_unbound_wq, &events->work);
 }
 
 /**
@@ -276,7 +276,7 @@ static unsigned int dma_loopback_event_send(struct dma_loopback_events *events)
 static void dma_loopback_event_work(struct work_struct *work)
 {
 	struct dma_loopback_events *events =
-		container_of(work, struct dma_loopback_events, work.work);
+		container_of(work, struct dma_loopback_events, work);
 
 	while (dma_loopback_event_send(events))
 		;
@@ -294,7 +294,7 @@ int dma_loopback_event_init(void)
 	BUILD_BUG_ON_NOT_POWER_OF_2(DMA_LOOPBACK_EVENTS);
 
 	spin_lock_init(&events->lock);
-	INIT_DELAYED_WORK(&events->work, dma_loopback_event_work);
+	INIT_WORK(&events->work, dma_loopback_event_work);
 	events->ring = kvcalloc(DMA_LOOPBACK_EVENTS, sizeof(*events->ring),
 				GFP_KERNEL);
 
@@ -308,6 +308,6 @@ int dma_loopback_event_init(void)
  */
 void dma_loopback_event_exit(void)
 {
-	cancel_delayed_work_sync(&dma_loopback_events.work);
+	cancel_work_sync(&dma_loopback_events.work);
 	kvfree(dma_loopback_events.ring);
 }

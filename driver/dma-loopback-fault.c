@@ -67,6 +67,8 @@ void dma_loopback_fault_strike(struct dma_loopback_chan *lc,
 
 	lc->counters.faulted++;
 	dma_loopback_event(lc, DMA_LOOPBACK_EVENT_TYPE_FAULTED, desc, fault);
+	/* The engine may know nothing of it. */
+	dma_loopback_event_flush();
 }
 
 /* A fault that is on no list, because it was not asked for */

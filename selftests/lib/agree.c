@@ -494,6 +494,10 @@ void agree(struct agreement *a, const struct play_record *r)
 	if (!c.told)
 		abort();
 
+	if (r->stopped[0])
+		disagree(&c, SCRIPT_NONE, SCRIPT_NONE,
+			 "the script could not go on");
+
 	see_all(&c);
 	for (i = 0; i < r->nr_enqueued; i++) {
 		compare_end(&c, i);
@@ -506,10 +510,7 @@ void agree(struct agreement *a, const struct play_record *r)
 		if (!r->stopped[0])
 			compare_counters(&c, chan);
 	}
-	if (r->stopped[0])
-		disagree(&c, SCRIPT_NONE, SCRIPT_NONE,
-			 "the script could not go on");
-	else if (r->faults_left)
+	if (!r->stopped[0] && r->faults_left)
 		disagree(&c, SCRIPT_NONE, SCRIPT_NONE,
 			 "%u faults are left in the end", r->faults_left);
 

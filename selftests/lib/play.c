@@ -105,15 +105,22 @@ static bool events_read(struct stage *st)
 	return ret == -ETIMEDOUT || controlled(st, ret, "the event stream");
 }
 
+/* Return: number of the last event that was taken. */
+static uint64_t events_seq(const struct stage *st)
+{
+	const struct play_record *r = st->r;
+
+	return r->nr_events ? r->events[r->nr_events - 1].seq :
+			      r->before[0].seq;
+}
+
 /* Take all up to that number, which may be on their way. */
 static bool events_read_until(struct stage *st, uint64_t seq)
 {
-	const struct play_record *r = st->r;
 	struct control_event e;
 	int ret;
 
-	while (seq > (r->nr_events ? r->events[r->nr_events - 1].seq :
-				     r->before[0].seq)) {
+	while (events_seq(st) < seq) {
 		ret = control_event(st->c, &e, DEADLINE_MS);
 		if (ret)
 			return controlled(st, ret, "the event stream");
@@ -285,6 +292,17 @@ static bool poll_all(struct stage *st)
 
 /* --- operations --- */
 
+/* Events that may be on their way, fewer than the driver has room for */
+#define EVENTS_BEHIND	1024
+
+/* The driver waits for nobody. Where it is far ahead, wait for the events. */
+static bool events_keep_up(struct stage *st, uint64_t seq)
+{
+	return events_read(st) &&
+	       (seq - events_seq(st) < EVENTS_BEHIND ||
+		events_read_until(st, seq));
+}
+
 static bool do_settle(struct stage *st)
 {
 	struct control_chan now = {};
@@ -301,7 +319,8 @@ static bool do_settle(struct stage *st)
 			return not_settled(st, chan, &now);
 	}
 
-	return epoll_read(st, NULL) && poll_all(st) && events_read(st);
+	return epoll_read(st, NULL) && poll_all(st) &&
+	       events_keep_up(st, now.seq);
 }
 
 /* ENQUEUE, also where the last submission has made the DMABUF unusable (B8) */
